@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "convert.h"
+
+static bool is_copy(const struct fc_convert *convert) {
+    return convert->from.swapped == convert->to.swapped &&
+           convert->from.nanoseconds == convert->to.nanoseconds &&
+           convert->to.snaplen >= convert->from.max_captured;
+}
+
+static void convert_time(const struct fc_convert *convert, struct fc_pcap_record *record) {
+    if (convert->from.nanoseconds == convert->to.nanoseconds)
+        return;
+    if (convert->from.nanoseconds) {
+        record->fraction /= 1000;
+        return;
+    }
+    uint64_t fraction = (uint64_t)record->fraction * 1000;
+    record->seconds += (uint32_t)(fraction / 1000000000);
+    record->fraction = (uint32_t)(fraction % 1000000000);
+}
+
+static void store_record(uint8_t *at, const struct fc_pcap_record *record, bool swapped) {
+    const uint32_t fields[] = {record->seconds, record->fraction, record->captured, record->wire};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        fc_store32(at + 4 * i, swapped ? fc_swap32(fields[i]) : fields[i]);
+}
+
+int fc_convert_append(const struct fc_convert *convert, const uint8_t *records, size_t length,
+                      struct fc_buffer *output) {
+    if (is_copy(convert))
+        return fc_buffer_append(output, records, length);
+    int status = fc_buffer_reserve(output, length);
+    if (status < 0)
+        return status;
+    uint8_t *to = output->bytes + output->length;
+    for (size_t offset = 0; offset < length;) {
+        struct fc_pcap_record record;
+        fc_pcap_record_read(records + offset, convert->from.swapped, &record);
+        uint32_t captured = record.captured;
+        if (record.captured > convert->to.snaplen)
+            record.captured = convert->to.snaplen;
+        convert_time(convert, &record);
+        store_record(to, &record, convert->to.swapped);
+        memcpy(to + FC_PCAP_RECORD_HEADER, records + offset + FC_PCAP_RECORD_HEADER,
+               record.captured);
+        to += FC_PCAP_RECORD_HEADER + (size_t)record.captured;
+        offset += FC_PCAP_RECORD_HEADER + (size_t)captured;
+    }
+    output->length = (size_t)(to - output->bytes);
+    return FC_OK;
+}

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "program.h"
+
+#include <stdlib.h>
+
+/* Classic BPF's codes, composed as in linux/bpf_common.h: class, size, mode or operation, source.
+ */
+enum {
+    LD_W_ABS = 0x20,
+    LD_H_ABS = 0x28,
+    LD_B_ABS = 0x30,
+    LD_W_IND = 0x40,
+    LD_H_IND = 0x48,
+    LD_B_IND = 0x50,
+    LD_IMM = 0x00,
+    LD_MEM = 0x60,
+    LD_LEN = 0x80,
+    LDX_IMM = 0x01,
+    LDX_MEM = 0x61,
+    LDX_LEN = 0x81,
+    LDX_MSH = 0xb1,
+    ST = 0x02,
+    STX = 0x03,
+    ADD_K = 0x04,
+    ADD_X = 0x0c,
+    SUB_K = 0x14,
+    SUB_X = 0x1c,
+    MUL_K = 0x24,
+    MUL_X = 0x2c,
+    DIV_K = 0x34,
+    DIV_X = 0x3c,
+    OR_K = 0x44,
+    OR_X = 0x4c,
+    AND_K = 0x54,
+    AND_X = 0x5c,
+    LSH_K = 0x64,
+    LSH_X = 0x6c,
+    RSH_K = 0x74,
+    RSH_X = 0x7c,
+    NEG = 0x84,
+    MOD_K = 0x94,
+    MOD_X = 0x9c,
+    XOR_K = 0xa4,
+    XOR_X = 0xac,
+    JA = 0x05,
+    JEQ_K = 0x15,
+    JEQ_X = 0x1d,
+    JGT_K = 0x25,
+    JGT_X = 0x2d,
+    JGE_K = 0x35,
+    JGE_X = 0x3d,
+    JSET_K = 0x45,
+    JSET_X = 0x4d,
+    RET_K = 0x06,
+    RET_A = 0x16,
+    TAX = 0x07,
+    TXA = 0x87,
+    /* Only inside: a load at a constant offset and the equality test behind it, in one step. */
+    FUSED_W_JEQ = 0x200,
+    FUSED_H_JEQ = 0x208,
+    FUSED_B_JEQ = 0x210,
+};
+
+/* An instruction as it runs. Targets count from the next operation, as in fc_instruction. */
+struct operation {
+    uint16_t code;
+    uint32_t k;
+    uint32_t value; /* fused: what A is compared with */
+    uint32_t on_true;
+    uint32_t on_false;
+    uint32_t on_missing;
+};
+
+struct fc_program {
+    size_t set_count;
+    struct fc_set *sets;
+    bool uses_memory;
+    struct operation operations[];
+};
+
+/* ---- Checking ---------------------------------------------------------------------------- */
+
+enum shape { UNKNOWN, PLAIN, MEMORY, DIVIDE, DIVIDE_X, LOAD, JUMP, JUMP_ALWAYS, IN_SET, RETURN };
+
+/* clang-format off: a table, one kind a paragraph */
+static enum shape shape_of(uint16_t code) {
+    switch (code) {
+    case LD_W_ABS:
+    case LD_H_ABS:
+    case LD_B_ABS:
+    case LD_W_IND:
+    case LD_H_IND:
+    case LD_B_IND:
+    case LDX_MSH: return LOAD;
+    case LD_IMM:
+    case LD_LEN:
+    case LDX_IMM:
+    case LDX_LEN:
+    case FC_LD_CAPTURED:
+    case ADD_K:
+    case ADD_X:
+    case SUB_K:
+    case SUB_X:
+    case MUL_K:
+    case MUL_X:
+    case OR_K:
+    case OR_X:
+    case AND_K:
+    case AND_X:
+    case XOR_K:
+    case XOR_X:
+    case LSH_K:
+    case LSH_X:
+    case RSH_K:
+    case RSH_X:
+    case NEG:
+    case TAX:
+    case TXA: return PLAIN;
+    case LD_MEM:
+    case LDX_MEM:
+    case ST:
+    case STX: return MEMORY;
+    case DIV_K:
+    case MOD_K: return DIVIDE;
+    case DIV_X:
+    case MOD_X: return DIVIDE_X;
+    case JEQ_K:
+    case JEQ_X:
+    case JGT_K:
+    case JGT_X:
+    case JGE_K:
+    case JGE_X:
+    case JSET_K:
+    case JSET_X: return JUMP;
+    case JA: return JUMP_ALWAYS;
+    case FC_JMP_IN_SET: return IN_SET;
+    case RET_K:
+    case RET_A: return RETURN;
+    }
+    return UNKNOWN;
+}
+/* clang-format on */
+
+/* `left` is the number of instructions behind this one: a target t is inside where t < left. */
+static bool instruction_is_valid(const struct fc_instruction *i, size_t left, size_t set_count) {
+    bool goes_on = left > 0;
+    if (i->reserved != 0)
+        return false;
+    switch (shape_of(i->code)) {
+    case PLAIN: return goes_on;
+    case MEMORY: return goes_on && i->k < FC_PROGRAM_MEMORY;
+    case DIVIDE: return goes_on && i->k != 0;
+    case LOAD:
+    case DIVIDE_X: return goes_on && i->on_false < left;
+    case JUMP: return i->on_true < left && i->on_false < left;
+    case IN_SET: return i->on_true < left && i->on_false < left && i->k < set_count;
+    case JUMP_ALWAYS: return i->on_true < left;
+    case RETURN: return true;
+    case UNKNOWN: break;
+    }
+    return false;
+}
+
+static bool set_is_valid(const struct fc_set *set) {
+    for (uint32_t i = 1; i < set->count; i++)
+        if (set->values[i - 1] >= set->values[i])
+            return false;
+    return true;
+}
+
+static bool is_valid(const struct fc_instruction *instructions, size_t count,
+                     const struct fc_set *sets, size_t set_count, size_t *bad) {
+    *bad = count;
+    if (count == 0 || count > FC_PROGRAM_LONGEST || set_count > FC_PROGRAM_MOST_SETS)
+        return false;
+    for (size_t i = 0; i < set_count; i++)
+        if (!set_is_valid(&sets[i]))
+            return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!instruction_is_valid(&instructions[i], count - 1 - i, set_count)) {
+            *bad = i;
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- Making ------------------------------------------------------------------------------ */
+
+static uint16_t fused_code(uint16_t load, uint16_t jump) {
+    if (jump != JEQ_K)
+        return 0;
+    return load == LD_W_ABS   ? FUSED_W_JEQ
+           : load == LD_H_ABS ? FUSED_H_JEQ
+           : load == LD_B_ABS ? FUSED_B_JEQ
+                              : 0;
+}
+
+/* The test stays where it is, for jumps that lead to it; the load before it does both. */
+static struct operation translate(const struct fc_instruction *i, size_t left) {
+    struct operation operation = {
+        .code = i->code,
+        .k = i->k,
+        .on_true = i->on_true,
+        .on_false = i->on_false,
+        .on_missing = i->on_false,
+    };
+    uint16_t fused = left > 0 ? fused_code(i->code, i[1].code) : 0;
+    if (fused != 0) {
+        operation.code = fused;
+        operation.value = i[1].k;
+        operation.on_true = i[1].on_true + 1;
+        operation.on_false = i[1].on_false + 1;
+    }
+    return operation;
+}
+
+static int copy_sets(struct fc_program *program, const struct fc_set *sets, size_t set_count) {
+    if (set_count == 0)
+        return FC_OK;
+    program->sets = calloc(set_count, sizeof *program->sets);
+    if (!program->sets)
+        return FC_ERROR_MEMORY;
+    program->set_count = set_count;
+    for (size_t i = 0; i < set_count; i++) {
+        size_t size = (size_t)sets[i].count * sizeof *sets[i].values;
+        uint32_t *values = malloc(size ? size : 1);
+        if (!values)
+            return FC_ERROR_MEMORY;
+        if (size)
+            memcpy(values, sets[i].values, size);
+        program->sets[i] = (struct fc_set){.values = values, .count = sets[i].count};
+    }
+    return FC_OK;
+}
+
+int fc_program_new(const struct fc_instruction *instructions, size_t count,
+                   const struct fc_set *sets, size_t set_count, struct fc_program **program,
+                   size_t *bad) {
+    *program = NULL;
+    if (!is_valid(instructions, count, sets, set_count, bad))
+        return FC_ERROR_PROGRAM;
+    struct fc_program *made = calloc(1, sizeof *made + count * sizeof *made->operations);
+    if (!made)
+        return FC_ERROR_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        made->operations[i] = translate(&instructions[i], count - 1 - i);
+        made->uses_memory |= shape_of(instructions[i].code) == MEMORY;
+    }
+    int status = copy_sets(made, sets, set_count);
+    if (status < 0) {
+        fc_program_free(made);
+        return status;
+    }
+    *program = made;
+    return FC_OK;
+}
+
+void fc_program_free(struct fc_program *program) {
+    if (!program)
+        return;
+    for (size_t i = 0; i < program->set_count; i++)
+        free((void *)(uintptr_t)program->sets[i].values);
+    free(program->sets);
+    free(program);
+}
+
+/* ---- Running ----------------------------------------------------------------------------- */
+
+static bool set_has(const struct fc_set *set, uint32_t value) {
+    uint32_t low = 0;
+    uint32_t high = set->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (set->values[middle] < value)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < set->count && set->values[low] == value;
+}
+
+/* Shifts by 32 and more give 0, as libpcap's do with X. */
+static uint32_t shift_left(uint32_t a, uint32_t by) {
+    return by < 32 ? a << by : 0;
+}
+
+static uint32_t shift_right(uint32_t a, uint32_t by) {
+    return by < 32 ? a >> by : 0;
+}
+
+#define LOAD_OR_GO(offset, size, into)                                                             \
+    if (!fc_frame_load(frame, tagged, (offset), (size), &(into)))                                  \
+    op += op->on_missing
+#define JUMP_IF(test) op += (test) ? op->on_true : op->on_false
+#define FUSED(size)                                                                                \
+    if (fc_frame_load(frame, tagged, op->k, (size), &a))                                           \
+        JUMP_IF(a == op->value);                                                                   \
+    else                                                                                           \
+        op += op->on_missing
+
+/* `tagged` is a constant in each of the two callers, so each gets a loop of its own. */
+static inline __attribute__((always_inline)) uint32_t run(const struct fc_program *program,
+                                                          const struct fc_frame *frame,
+                                                          bool tagged) {
+    uint32_t a = 0;
+    uint32_t x = 0;
+    uint32_t memory[FC_PROGRAM_MEMORY];
+    if (program->uses_memory)
+        memset(memory, 0, sizeof memory);
+    for (const struct operation *op = program->operations;; op++) {
+        switch (op->code) {
+        case FUSED_W_JEQ: FUSED(4); break;
+        case FUSED_H_JEQ: FUSED(2); break;
+        case FUSED_B_JEQ: FUSED(1); break;
+        case LD_W_ABS: LOAD_OR_GO(op->k, 4, a); break;
+        case LD_H_ABS: LOAD_OR_GO(op->k, 2, a); break;
+        case LD_B_ABS: LOAD_OR_GO(op->k, 1, a); break;
+        case LD_W_IND: LOAD_OR_GO((uint64_t)x + op->k, 4, a); break;
+        case LD_H_IND: LOAD_OR_GO((uint64_t)x + op->k, 2, a); break;
+        case LD_B_IND: LOAD_OR_GO((uint64_t)x + op->k, 1, a); break;
+        case LDX_MSH: {
+            uint32_t byte;
+            if (fc_frame_load(frame, tagged, op->k, 1, &byte))
+                x = (byte & 0xf) << 2;
+            else
+                op += op->on_missing;
+            break;
+        }
+        case LD_IMM: a = op->k; break;
+        case LD_LEN: a = frame->wire; break;
+        case LD_MEM: a = memory[op->k]; break;
+        case FC_LD_CAPTURED: a = frame->captured; break;
+        case LDX_IMM: x = op->k; break;
+        case LDX_LEN: x = frame->wire; break;
+        case LDX_MEM: x = memory[op->k]; break;
+        case ST: memory[op->k] = a; break;
+        case STX: memory[op->k] = x; break;
+        case ADD_K: a += op->k; break;
+        case ADD_X: a += x; break;
+        case SUB_K: a -= op->k; break;
+        case SUB_X: a -= x; break;
+        case MUL_K: a *= op->k; break;
+        case MUL_X: a *= x; break;
+        case DIV_K: a /= op->k; break;
+        case MOD_K: a %= op->k; break;
+        case DIV_X:
+            if (x == 0)
+                op += op->on_missing;
+            else
+                a /= x;
+            break;
+        case MOD_X:
+            if (x == 0)
+                op += op->on_missing;
+            else
+                a %= x;
+            break;
+        case OR_K: a |= op->k; break;
+        case OR_X: a |= x; break;
+        case AND_K: a &= op->k; break;
+        case AND_X: a &= x; break;
+        case XOR_K: a ^= op->k; break;
+        case XOR_X: a ^= x; break;
+        case LSH_K: a = shift_left(a, op->k); break;
+        case LSH_X: a = shift_left(a, x); break;
+        case RSH_K: a = shift_right(a, op->k); break;
+        case RSH_X: a = shift_right(a, x); break;
+        case NEG: a = 0u - a; break;
+        case TAX: x = a; break;
+        case TXA: a = x; break;
+        case JA: op += op->on_true; break;
+        case JEQ_K: JUMP_IF(a == op->k); break;
+        case JEQ_X: JUMP_IF(a == x); break;
+        case JGT_K: JUMP_IF(a > op->k); break;
+        case JGT_X: JUMP_IF(a > x); break;
+        case JGE_K: JUMP_IF(a >= op->k); break;
+        case JGE_X: JUMP_IF(a >= x); break;
+        case JSET_K: JUMP_IF((a & op->k) != 0); break;
+        case JSET_X: JUMP_IF((a & x) != 0); break;
+        case FC_JMP_IN_SET: JUMP_IF(set_has(&program->sets[op->k], a)); break;
+        case RET_K: return op->k;
+        case RET_A: return a;
+        default: return 0; /* not reached: fc_program_new let no other code in */
+        }
+    }
+}
+
+uint32_t fc_program_run(const struct fc_program *program, const struct fc_frame *frame) {
+    return frame->tagged ? run(program, frame, true) : run(program, frame, false);
+}
