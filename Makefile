@@ -1,0 +1,51 @@
+# Every target does its own set-up: a virtual environment in .venv, rebuilt when sources change.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := $(wildcard csrc/*.[ch] fastcap/_native/*.pyx fastcap/_native/*.pxd)
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo test lint format bench sanitize fuzz clean
+
+# Real traffic between real sockets on this machine, captured, filtered, counted.
+demo: $(VENV)/built
+	$(BIN)/python -m benches.demo
+
+# Everything that must hold; ARGS="-k name" chooses, ARGS=--slow adds the tests of minutes.
+test: $(VENV)/built
+	$(PYTEST) -n auto $(ARGS)
+
+lint: $(VENV)/built
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastcap/_native
+	$(BIN)/clang-format --dry-run --Werror csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.c
+
+format: $(VENV)/built
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.c
+
+# Nanoseconds a frame of each part, then whole commands beside the peers that are installed.
+bench: $(VENV)/built
+	$(PYTEST) benches --benchmark-only
+	$(BIN)/python benches/compare_offline.py
+
+# The C tests under ASAN and UBSAN; `make test` runs them too.
+sanitize: $(VENV)/built
+	$(PYTEST) tests/test_c.py $(ARGS)
+
+# libFuzzer (clang) for SECONDS on each target.
+SECONDS ?= 60
+fuzz: $(VENV)/built
+	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
+
+$(VENV)/built: pyproject.toml setup.py $(NATIVE)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'setuptools>=77' 'Cython>=3.1,<4'
+	FASTCAP_STRICT=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info fastcap/_native/*.so

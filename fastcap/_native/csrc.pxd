@@ -1,0 +1,117 @@
+# Every C declaration that the bindings use: one block per header, lowest layer first.
+# The compiler does not notice a mistake here; tests/test_bindings.py compares it with the headers.
+
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef extern from "status.h" nogil:
+    enum: FC_OK
+    enum: FC_ERROR_SYSTEM
+    enum: FC_ERROR_MEMORY
+    enum: FC_ERROR_PROGRAM
+    enum: FC_ERROR_CANCELLED
+    enum: FC_ERROR_SHRUNK
+    enum: FC_ERROR_ARGUMENT
+    enum: FC_ERROR_EXISTS
+    const char *fc_status_text(int status)
+
+cdef extern from "cancel.h" nogil:
+    struct fc_cancel:
+        pass
+    void fc_cancel_set(fc_cancel *cancel)
+    bint fc_cancel_is_set(const fc_cancel *cancel)
+
+cdef extern from "frame.h" nogil:
+    struct fc_frame:
+        const uint8_t *bytes
+        uint32_t captured
+        uint32_t wire
+        bint tagged
+
+cdef extern from "pcap.h" nogil:
+    struct fc_pcap_layout:
+        bint swapped
+        bint nanoseconds
+        uint32_t snaplen
+        uint32_t max_captured
+
+cdef extern from "buffer.h" nogil:
+    struct fc_buffer:
+        uint8_t *bytes
+        size_t length
+        size_t capacity
+    void fc_buffer_free(fc_buffer *buffer)
+
+cdef extern from "scan.h" nogil:
+    enum fc_scan_stop:
+        FC_SCAN_CALLER
+    struct fc_scan:
+        const uint8_t *bytes
+        size_t length
+        size_t offset
+        fc_pcap_layout layout
+    struct fc_scan_summary:
+        uint64_t frames
+        int64_t first_ns
+        int64_t last_ns
+    void fc_scan_take(fc_scan *scan, uint64_t room, bint at_least_one, fc_scan_summary *summary)
+    bint fc_scan_is_cut(fc_scan_stop stop)
+    const char *fc_scan_damage_text(fc_scan_stop stop)
+
+cdef extern from "convert.h" nogil:
+    struct fc_convert:
+        # "from" is a word of Python's
+        fc_pcap_layout from_ "from"
+        fc_pcap_layout to
+
+cdef extern from "program.h" nogil:
+    struct fc_instruction:
+        pass
+    struct fc_set:
+        const uint32_t *values
+        uint32_t count
+    struct fc_program:
+        pass
+    int fc_program_new(const fc_instruction *instructions, size_t count, const fc_set *sets,
+                       size_t set_count, fc_program **program, size_t *bad)
+    void fc_program_free(fc_program *program)
+    uint32_t fc_program_run(const fc_program *program, const fc_frame *frame)
+
+cdef extern from "columns.h" nogil:
+    struct fc_columns:
+        int64_t *timestamps
+        uint32_t *captured
+        uint32_t *wire
+        int64_t *offsets
+        size_t count
+    int fc_columns_fill(fc_columns *columns, fc_scan *scan, fc_scan_stop *stop)
+    void fc_columns_free(fc_columns *columns)
+
+cdef extern from "writer.h" nogil:
+    struct fc_writer:
+        uint64_t written
+        size_t used
+    int fc_writer_open(fc_writer *writer, int fd, const fc_cancel *cancel)
+    int fc_writer_append(fc_writer *writer, const uint8_t *bytes, size_t length)
+    int fc_writer_flush(fc_writer *writer)
+    void fc_writer_close(fc_writer *writer)
+    int fc_writer_publish(const char *temporary, const char *name, bint replace)
+
+cdef extern from "postfilter.h" nogil:
+    struct fc_postfilter:
+        fc_convert convert
+        const fc_program *program
+        uint64_t limit
+        bint keep
+        const fc_cancel *cancel
+    struct fc_postfilter_result:
+        uint64_t frames_read
+        fc_scan_summary matched
+        uint64_t start
+        uint64_t end
+        fc_scan_stop stop
+        fc_buffer output
+    int fc_postfilter_range(const fc_postfilter *postfilter, int fd, uint64_t start, uint64_t stop,
+                            uint64_t size, bint guess, fc_postfilter_result *result)
+    int fc_postfilter_bytes(const fc_postfilter *postfilter, const uint8_t *bytes, size_t length,
+                            fc_postfilter_result *result)

@@ -1,0 +1,1 @@
+cdef int check(int status) except -1 nogil

@@ -1,0 +1,66 @@
+"""Output files: large aligned writes, and names given only when complete."""
+
+import os
+
+from fastcap._native.cancel cimport Cancel
+from fastcap._native.csrc cimport (
+    fc_writer,
+    fc_writer_append,
+    fc_writer_close,
+    fc_writer_flush,
+    fc_writer_open,
+    fc_writer_publish,
+)
+from fastcap._native.status cimport check
+
+
+cdef class NativeWriter:
+    """Appends to an open descriptor, which stays its caller's. One thread at a time.
+
+    OSError with errno where the kernel refuses; Interrupted when `cancel` is set.
+    """
+
+    cdef fc_writer c
+    cdef Cancel cancel
+
+    def __cinit__(self, int fd, Cancel cancel not None):
+        self.cancel = cancel
+        check(fc_writer_open(&self.c, fd, &cancel.c))
+
+    def __dealloc__(self):
+        fc_writer_close(&self.c)
+
+    def append(self, const unsigned char[::1] data not None) -> None:
+        cdef const unsigned char *at
+        cdef size_t length = data.shape[0]
+        cdef int status
+        if length == 0:
+            return
+        at = &data[0]
+        with nogil:
+            status = fc_writer_append(&self.c, at, length)
+        check(status)
+
+    def flush(self) -> None:
+        cdef int status
+        with nogil:
+            status = fc_writer_flush(&self.c)
+        check(status)
+
+    @property
+    def length(self) -> int:
+        """Bytes appended so far, written or waiting."""
+        return self.c.written + self.c.used
+
+
+def publish(temporary, name, *, bint replace) -> None:
+    """Gives a finished file its name. FileExistsError where the name is taken and `replace` is
+    not allowed; both files are then as they were."""
+    cdef bytes source = os.fsencode(temporary)
+    cdef bytes target = os.fsencode(name)
+    cdef const char *source_path = source
+    cdef const char *target_path = target
+    cdef int status
+    with nogil:
+        status = fc_writer_publish(source_path, target_path, replace)
+    check(status)
