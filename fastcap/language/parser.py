@@ -1,0 +1,341 @@
+"""Filter text -> tree: Blob comparisons, pcap-filter text, and the two joined.
+
+Text without a Blob comparison is libpcap's alone and goes to it as it is. Of the rest, Blob
+comparisons, AND, OR, NOT and the parentheses around them are read here; what lies between is
+pcap-filter text, passed on in the longest runs that there are.
+
+libpcap gives `and` and `or` equal rank, Network Monitor ranks AND higher. Where pcap-filter text
+takes part and the two rules read an expression differently, it is refused with both readings.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect
+from typing import NoReturn
+
+from fastcap.errors import FilterError
+from fastcap.language.text import fault
+from fastcap.language.tree import And, Blob, Not, Or, Pcap, Tree
+from fastcap.language.words import starts_primitive
+
+LONGEST_TEXT = 16 << 20  # characters; 800,000 hosts
+DEEPEST = 100  # parentheses and NOTs inside each other
+LONGEST_BLOB = 16  # bytes
+LAST_OFFSET = 0x7FFFFFFF
+
+_BLOB = re.compile(r"\bblob\s*\(", re.IGNORECASE)
+_SPACE = re.compile(r"\s*")
+_JOIN = re.compile(r"&&|\|\||(?:and|or)(?![\w.:-])", re.IGNORECASE)
+_NOT = re.compile(r"!(?!=)|not(?![\w.:-])", re.IGNORECASE)
+_WORD = re.compile(r"\\?[\w.:/-]+")
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
+_WORD_END = re.compile(r"[\w.:]")
+_UPPER = re.compile(r"(?<![\w.:\\-])(?:and|or|not)(?![\w.:-])", re.IGNORECASE)
+_DIRECTIONS = {"src", "dst"}
+
+
+def parse(text: str) -> Tree:
+    """The tree of an expression. FilterError for what is not one, or is not plain.
+
+    >>> parse("tcp port 443")
+    Pcap(text='tcp port 443', at=0)
+    >>> parse("Blob(FrameData, 0, 2) == 0x0a23")
+    Blob(offset=0, length=2, equal=True, value=2595, at=0)
+    """
+    if len(text) > LONGEST_TEXT:
+        raise FilterError(f"filter: longer than {LONGEST_TEXT:,} characters")
+    if not _BLOB.search(text):
+        return Pcap(text)
+    return _Parser(text).parse()
+
+
+class _Level:
+    """The terms of one level of parentheses, and the operators between them."""
+
+    def __init__(self) -> None:
+        self.terms: list[Tree] = []
+        self.spans: list[tuple[int, int]] = []
+        self.joins: list[str] = []
+
+    def add(self, term: Tree, span: tuple[int, int]) -> None:
+        self.terms.append(term)
+        self.spans.append(span)
+
+
+# How a level reads: the number of a term, or an operator and what it joins.
+_Reading = int | tuple[str, tuple["_Reading", ...]]
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.before = 0  # where what was read last begins
+        self.depth = 0
+        self.blobs = [match.start() for match in _BLOB.finditer(text)]
+        self.closing = _matching_parentheses(text)
+
+    def parse(self) -> Tree:
+        tree = self.level()
+        if self.at < len(self.text):
+            self.fail("this parenthesis was not opened")
+        return tree
+
+    # ---- One level -------------------------------------------------------------------------
+
+    def level(self) -> Tree:
+        level = _Level()
+        while True:
+            self.term(level)
+            join = self.take(_JOIN)
+            if join is None:
+                break
+            level.joins.append("and" if join in ("&&", "and") else "or")
+        self.skip_space()
+        if self.at < len(self.text) and self.text[self.at] != ")":
+            self.fail("expected AND, OR or the end here")
+        tree = _merge(self.reading(level), level)
+        self.check_qualifiers(tree)
+        return tree
+
+    def reading(self, level: _Level) -> _Reading:
+        """The one way to read a level, or FilterError with both."""
+        high = _and_first(level.joins)
+        if not any(isinstance(term, Pcap) for term in level.terms):
+            return high
+        left = _left_to_right(level.joins)
+        if left != high:
+            shown = "\n".join(f"    {_show(reading, level, self.text)}" for reading in (left, high))
+            self.at = level.spans[0][0]
+            self.fail(
+                f"AND and OR without parentheses can be read two ways here:\n{shown}\n "
+                " Write the parentheses you mean."
+            )
+        return left
+
+    def term(self, level: _Level) -> None:
+        self.skip_space()
+        start = self.at
+        negations = 0
+        while self.take(_NOT) is not None:
+            negations += 1
+            self.skip_space()
+        self.enter(negations)
+        if _BLOB.match(self.text, self.at):
+            term: Tree = self.blob()
+        elif self.text.startswith("(", self.at) and self.holds_blob(self.at):
+            term = self.group()
+        else:
+            term, negations = self.pcap(start), 0
+        self.depth -= negations
+        for _ in range(negations):
+            term = Not(term)
+        level.add(term, (start, self.at))
+
+    def group(self) -> Tree:
+        opened = self.at
+        self.enter(1)
+        self.at += 1
+        term = self.level()
+        if self.at >= len(self.text):
+            self.at = opened
+            self.fail("this parenthesis is not closed")
+        self.at += 1
+        self.depth -= 1
+        return term
+
+    def enter(self, levels: int) -> None:
+        self.depth += levels
+        if self.depth > DEEPEST:
+            self.fail(f"more than {DEEPEST} levels of parentheses and NOT")
+
+    # ---- pcap-filter text ------------------------------------------------------------------
+
+    def pcap(self, start: int) -> Pcap:
+        """Everything up to the next AND or OR that joins, or to the end of the level.
+        Parentheses inside are pcap-filter's own; `src or dst` is one qualifier."""
+        words: list[str] = []
+        end = self.at
+        while self.at < len(self.text):
+            self.skip_space()
+            if self.at >= len(self.text) or self.text[self.at] == ")":
+                break
+            if _BLOB.match(self.text, self.at):
+                self.fail("expected AND or OR before this")
+            if _JOIN.match(self.text, self.at) and not self.is_direction(words):
+                break
+            words.append(self.pcap_piece())
+            end = self.at
+        if not words:
+            self.fail("expected a comparison here: Blob(…) == …, or pcap-filter text")
+        self.at = end
+        # libpcap knows these three in small letters only
+        text = _UPPER.sub(lambda match: match.group().lower(), self.text[start:end])
+        return Pcap(text, start)
+
+    def pcap_piece(self) -> str:
+        start = self.at
+        if self.text[start] == "(":
+            self.at = self.closing.get(start, -1) + 1
+            if self.at == 0:
+                self.at = start
+                self.fail("this parenthesis is not closed")
+        elif self.text[start] == "[":
+            end = self.text.find("]", start)
+            self.at = len(self.text) if end < 0 else end + 1
+        else:
+            match = _WORD.match(self.text, start)
+            self.at = match.end() if match else start + 1
+        return self.text[start : self.at]
+
+    def is_direction(self, words: list[str]) -> bool:
+        match = _JOIN.match(self.text, self.at)
+        if not match or not words or words[-1] not in _DIRECTIONS:
+            return False
+        space = _SPACE.match(self.text, match.end())
+        following = _WORD.match(self.text, space.end() if space else match.end())
+        return following is not None and following.group() in _DIRECTIONS - {words[-1]}
+
+    def holds_blob(self, opened: int) -> bool:
+        following = bisect(self.blobs, opened)
+        closed = self.closing.get(opened, len(self.text))
+        return following < len(self.blobs) and self.blobs[following] < closed
+
+    def check_qualifiers(self, tree: Tree) -> None:
+        """A bare `443` would take its `port` from the term before: not across a Blob."""
+        if isinstance(tree, (And, Or)):
+            for term in tree.terms:
+                self.check_qualifiers(term)
+        elif isinstance(tree, Pcap) and not starts_primitive(tree.text):
+            self.at = tree.at
+            self.fail(
+                "say what this is, as in 'host …' or 'port …': beside a Blob comparison "
+                "nothing is taken over from the term before"
+            )
+
+    # ---- Blob comparisons ------------------------------------------------------------------
+
+    def blob(self) -> Blob:
+        at = self.at
+        self.at = self.text.index("(", self.at) + 1
+        self.expect(re.compile("FrameData", re.IGNORECASE), "FrameData")
+        self.expect(re.compile(","), "a comma")
+        offset = self.number("the offset, in bytes from the start of the frame")
+        if offset > LAST_OFFSET:
+            self.fail(f"the offset is at most {LAST_OFFSET:,}", back=True)
+        self.expect(re.compile(","), "a comma and the length in bytes")
+        length = self.number("the length in bytes")
+        if not 1 <= length <= LONGEST_BLOB:
+            self.fail(f"the length is 1 to {LONGEST_BLOB} bytes", back=True)
+        self.expect(re.compile(r"\)"), "a closing parenthesis")
+        operator = self.expect(re.compile("==|!="), "== or !=")
+        value = self.number("a number such as 0x0a234567 or 170083687")
+        if value >> (8 * length):
+            self.fail(f"the value is wider than the blob, whose length is {length}", back=True)
+        return Blob(offset, length, operator == "==", value, at)
+
+    def number(self, what: str) -> int:
+        text = self.expect(_NUMBER, what)
+        if _WORD_END.match(self.text, self.at):
+            self.fail(f"expected {what}", back=True)
+        if len(text) > 2 * LONGEST_BLOB + 8:
+            self.fail("a number this long fits nowhere", back=True)
+        return int(text, 16 if text[:2] in ("0x", "0X") else 10)
+
+    # ---- Reading the text ------------------------------------------------------------------
+
+    def skip_space(self) -> None:
+        match = _SPACE.match(self.text, self.at)
+        self.at = match.end() if match else self.at
+
+    def take(self, pattern: re.Pattern[str]) -> str | None:
+        self.skip_space()
+        match = pattern.match(self.text, self.at)
+        if match is None:
+            return None
+        self.at = match.end()
+        return match.group().lower()
+
+    def expect(self, pattern: re.Pattern[str], what: str) -> str:
+        self.skip_space()
+        self.before = self.at
+        found = self.take(pattern)
+        if found is None:
+            self.fail(f"expected {what}")
+        return found
+
+    def fail(self, message: str, *, back: bool = False) -> NoReturn:
+        """`back` points at what was read last."""
+        raise fault(self.text, self.before if back else self.at, message)
+
+
+# ---- Readings ------------------------------------------------------------------------------
+
+
+def _join(join: str, left: _Reading, right: _Reading) -> _Reading:
+    """`left join right`, with chains of one operator flat: they read the same either way."""
+    flat = left[1] if isinstance(left, tuple) and left[0] == join else (left,)
+    return (join, (*flat, right))
+
+
+def _left_to_right(joins: list[str]) -> _Reading:
+    """libpcap's rule: and, or of equal rank."""
+    reading: _Reading = 0
+    for number, join in enumerate(joins, 1):
+        reading = _join(join, reading, number)
+    return reading
+
+
+def _and_first(joins: list[str]) -> _Reading:
+    """Network Monitor's rule: AND ranks higher."""
+    groups: list[_Reading] = [0]
+    for number, join in enumerate(joins, 1):
+        if join == "and":
+            groups[-1] = _join("and", groups[-1], number)
+        else:
+            groups.append(number)
+    return groups[0] if len(groups) == 1 else ("or", tuple(groups))
+
+
+def _show(reading: _Reading, level: _Level, text: str) -> str:
+    if isinstance(reading, int):
+        start, end = level.spans[reading]
+        return text[start:end]
+    join, parts = reading
+    shown = [_show(part, level, text) for part in parts]
+    return f" {join} ".join(
+        f"({text})" if isinstance(part, tuple) else text
+        for part, text in zip(parts, shown, strict=True)
+    )
+
+
+def _merge(reading: _Reading, level: _Level) -> Tree:
+    """The tree of a reading, with neighbours that are pcap-filter text made one run of it."""
+    if isinstance(reading, int):
+        return level.terms[reading]
+    join, parts = reading
+    terms: list[Tree] = []
+    for part in parts:
+        term = _merge(part, level)
+        before = terms[-1] if terms else None
+        if isinstance(before, Pcap) and isinstance(term, Pcap):
+            # Only a first part can be composite: elsewhere the two rules would have differed.
+            terms[-1] = Pcap(f"{before.text} {join} {term.text}", before.at)
+        else:
+            terms.append(term)
+    if len(terms) == 1:
+        return terms[0]
+    return And(tuple(terms)) if join == "and" else Or(tuple(terms))
+
+
+def _matching_parentheses(text: str) -> dict[int, int]:
+    """Where each parenthesis that is opened is closed."""
+    closing: dict[int, int] = {}
+    opened: list[int] = []
+    for match in re.finditer(r"[()]", text):
+        if match.group() == "(":
+            opened.append(match.start())
+        elif opened:
+            closing[opened.pop()] = match.start()
+    return closing

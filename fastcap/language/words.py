@@ -1,0 +1,40 @@
+"""The words of pcap-filter that can begin a primitive (pcap-filter(7); libpcap, scanner.l)."""
+
+from __future__ import annotations
+
+import re
+
+_STARTS = frozenset(
+    """
+    src dst host net port portrange proto protochain gateway type subtype direction dir
+    addr1 addr2 addr3 addr4 address1 address2 address3 address4 ra ta
+    link ether ppp slip fddi tr wlan arp rarp ip ip6 sctp tcp udp icmp icmp6 igmp igrp pim vrrp
+    carp radio ah esp atalk aarp decnet lat sca moprc mopdl iso esis es-is isis is-is l1 l2 iih
+    lsp snp csnp psnp clnp stp ipx netbeui less greater byte broadcast multicast len length
+    inbound outbound ifname on ifindex rset ruleset rnr rulenum srnr subrulenum reason action
+    vlan mpls pppoed pppoes geneve vxlan lane llc metac bcc oam oamf4 oamf4ec oamf4sc sc ilmic
+    vpi vci connectmsg metaconnect sig fisu lssu lsu msu hfisu hlssu hmsu sio opc dpc sls
+    hsio hopc hdpc hsls
+    """.split()
+)
+_LEAD = re.compile(r"(?:\s|\(|!|not(?![\w.:-]))*", re.IGNORECASE)
+_FIRST = re.compile(r"[A-Za-z][\w-]*")
+_RELATION = re.compile(r"[<>=]")
+
+
+def starts_primitive(text: str) -> bool:
+    """Whether a run of pcap-filter text says itself what it compares.
+
+    >>> starts_primitive("not (port 80 or 443)"), starts_primitive("2 * ip[0] > 5")
+    (True, True)
+    >>> starts_primitive("443"), starts_primitive("10.1.2.3 or 10.1.2.4")
+    (False, False)
+    """
+    lead = _LEAD.match(text)
+    rest = text[lead.end() :] if lead else text
+    word = _FIRST.match(rest)
+    if word:
+        return word.group() in _STARTS
+    # a number or an arithmetic expression begins a relation, or is a bare value
+    first_term = re.split(r"\b(?:and|or)\b|&&|\|\|", rest, maxsplit=1)[0]
+    return _RELATION.search(first_term) is not None
