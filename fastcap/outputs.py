@@ -1,0 +1,280 @@
+"""Outputs: one file, a numbered series of files, or something that is written in place.
+
+A file is written under a hidden temporary name beside its own and renamed when it is complete, so
+whoever sees the name sees the whole file. Nothing is replaced unless that was asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from fastcap._native.cancel import Cancel
+from fastcap._native.records import take
+from fastcap._native.writer import NativeWriter, publish
+from fastcap.errors import OutputError, UsageError
+from fastcap.formats.pcap import HEADER_SIZE, FileHeader
+from fastcap.inputs import Source, why
+from fastcap.segments import Segment, Span
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+STANDARD_OUTPUT = "-"
+# Names of descriptors that are open already, whatever they lead to.
+_DESCRIPTORS = re.compile(r"/dev/(?:stdin|stdout|stderr|fd/.*)|/proc/[^/]+/fd/.*")
+_SERIES_DIGITS = 8
+_WAY_OUT = {
+    errno.ENOSPC: "; make room, or write elsewhere",
+    errno.EDQUOT: "; make room, or write elsewhere",
+    errno.ENOENT: "; create the directory first",
+    errno.EACCES: "; write elsewhere, or run as its owner or as root",
+    errno.EROFS: "; write elsewhere",
+    errno.EFBIG: "; split it: --output-size 2G",
+}
+
+
+class ClosedPipe(Exception):
+    """Whoever read our output went away. Not an error: they had enough."""
+
+
+def _refusal(name: str, error: OSError) -> OutputError:
+    return OutputError(f"{name}: {why(error)}{_WAY_OUT.get(error.errno or 0, '')}")
+
+
+# ---- Before anything is touched ---------------------------------------------------------------
+
+
+class Target(NamedTuple):
+    """What an output name means on this machine."""
+
+    name: str
+    in_place: bool
+
+
+def resolve(name: str, sources: Iterable[Source], *, series: bool, force: bool) -> Target:
+    """Checks an output before anything is touched. UsageError where it is one of the inputs or
+    cannot be a series; OutputError where it exists, is a directory, or its directory does not."""
+    if name == STANDARD_OUTPUT:
+        target = Target("standard output", in_place=True)
+        if os.isatty(1):
+            raise UsageError("-o -: a capture is binary, standard output is a terminal: pipe it")
+    else:
+        target = Target(name, in_place=_is_in_place(name))
+    if series:
+        _check_series(target, force=force)
+        return target
+    _refuse_input(name, sources)
+    if not target.in_place and not force and os.path.lexists(name):
+        raise OutputError(f"{name}: exists; choose another name, or replace it with --force")
+    return target
+
+
+def _is_in_place(name: str) -> bool:
+    if _DESCRIPTORS.fullmatch(os.path.abspath(name)):
+        return True
+    try:
+        mode = os.stat(name).st_mode
+    except OSError:
+        folder = os.path.dirname(name) or "."
+        if not os.path.isdir(folder):
+            raise OutputError(f"{name}: no directory {folder}; create it first") from None
+        return False
+    if stat.S_ISDIR(mode):
+        raise OutputError(f"{name}: a directory; name a file in it")
+    return not stat.S_ISREG(mode)
+
+
+def _refuse_input(name: str, sources: Iterable[Source]) -> None:
+    try:
+        status = os.fstat(1) if name == STANDARD_OUTPUT else os.stat(name)
+    except OSError:
+        return
+    if not stat.S_ISREG(status.st_mode):
+        return
+    for source in sources:
+        if source.identity == (status.st_dev, status.st_ino):
+            raise UsageError(f"{name}: the output is also an input ({source.name})")
+
+
+def _check_series(target: Target, *, force: bool) -> None:
+    if target.in_place:
+        raise UsageError(f"--output-size splits files; {target.name} is written in place")
+    parts = existing_parts(target.name)
+    if parts and not force:
+        raise OutputError(
+            f"{parts[0]}: exists, of an earlier series; "
+            "choose another name, or replace parts with --force"
+        )
+
+
+def part_name(name: str, number: int) -> str:
+    """The name of a part of a series.
+
+    >>> part_name("/data/web.pcap", 3)
+    '/data/web_00000003.pcap'
+    """
+    stem, suffix = os.path.splitext(name)
+    return f"{stem}_{number:0{_SERIES_DIGITS}}{suffix}"
+
+
+def existing_parts(name: str) -> list[str]:
+    """Paths of the parts that a series of this name has already, sorted."""
+    stem, suffix = os.path.splitext(os.path.basename(name))
+    pattern = re.compile(
+        re.escape(stem) + rf"_\d{{{_SERIES_DIGITS},}}" + re.escape(suffix), re.DOTALL
+    )
+    folder = os.path.dirname(name)
+    return sorted(
+        os.path.join(folder, found)
+        for found in os.listdir(folder or ".")
+        if pattern.fullmatch(found)
+    )
+
+
+# ---- Writing ----------------------------------------------------------------------------------
+
+
+class _Part:
+    """One open file of an output."""
+
+    def __init__(self, target: Target, header: bytes, cancel: Cancel) -> None:
+        self.name = target.name
+        self.span = Span()
+        self.temporary: str | None = None
+        self.fd = self._open(target)
+        self.writer = NativeWriter(self.fd, cancel)
+        self.append(header, Span())
+
+    def _open(self, target: Target) -> int:
+        try:
+            if target.name == "standard output":
+                return os.dup(1)
+            if target.in_place:
+                return os.open(target.name, os.O_WRONLY | os.O_CLOEXEC)
+            folder, base = os.path.split(target.name)
+            hidden = f".{base[:200]}.fastcap-{os.getpid()}-{os.urandom(4).hex()}"
+            self.temporary = os.path.join(folder, hidden)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            return os.open(self.temporary, flags, 0o666)
+        except OSError as error:
+            self.temporary = None
+            raise _refusal(target.name, error) from error
+
+    @property
+    def length(self) -> int:
+        return self.writer.length
+
+    def append(self, data: Buffer, span: Span) -> None:
+        try:
+            self.writer.append(data)
+        except OSError as error:
+            self._failed(error)
+        self.span = self.span.joined(span)
+
+    def finish(self, *, replace: bool) -> Segment:
+        try:
+            self.writer.flush()
+            fd, self.fd = self.fd, -1
+            os.close(fd)  # some file systems tell only now that there was no room
+            if self.temporary is not None:
+                publish(self.temporary, self.name, replace=replace)
+                self.temporary = None
+        except FileExistsError:
+            raise OutputError(
+                f"{self.name}: appeared while we wrote; choose another name, or use --force"
+            ) from None
+        except OSError as error:
+            self._failed(error)
+        return Segment(self.name, self.length, self.span)
+
+    def discard(self) -> None:
+        """Removes what was not finished."""
+        with contextlib.suppress(OSError):  # there is an error to report already
+            if self.fd >= 0:
+                os.close(self.fd)
+            if self.temporary is not None:
+                os.unlink(self.temporary)
+        self.fd = -1
+        self.temporary = None
+
+    def _failed(self, error: OSError) -> None:
+        if error.errno == errno.EPIPE:
+            raise ClosedPipe from None
+        raise _refusal(self.name, error) from error
+
+
+class Output:
+    """Where matching records go, in the order in which they are appended.
+
+    `size` makes it a numbered series whose files are at most so many bytes long, or one record.
+    `segments` lists the finished files.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        header: FileHeader,
+        cancel: Cancel,
+        *,
+        size: int | None = None,
+        force: bool = False,
+    ) -> None:
+        self.target = target
+        self.header = header
+        self.cancel = cancel
+        self.size = size
+        self.force = force
+        self.segments: list[Segment] = []
+        self.part = self._open()
+
+    def _open(self) -> _Part:
+        target = self.target
+        if self.size is not None:
+            target = Target(part_name(target.name, len(self.segments) + 1), in_place=False)
+        return _Part(target, self.header.pack(), self.cancel)
+
+    def append(self, records: Buffer, span: Span) -> None:
+        """Whole records in the output's layout, and what they span."""
+        if self.size is None:
+            self.part.append(records, span)
+        else:
+            self._append_to_series(memoryview(records), self.size)
+
+    def _append_to_series(self, records: memoryview, size: int) -> None:
+        while len(records):
+            room = max(0, size - self.part.length)
+            length, span = self._fitting(records, room)
+            if length == 0 and self.part.length > HEADER_SIZE:
+                self._next_part()
+                continue
+            if length == 0:  # one record alone is longer than a file may be
+                length, span = self._fitting(records, 0, at_least_one=True)
+            self.part.append(records[:length], span)
+            records = records[length:]
+
+    def _fitting(
+        self, records: memoryview, room: int, *, at_least_one: bool = False
+    ) -> tuple[int, Span]:
+        length, frames, first, last = take(
+            records, self.header.layout, room, at_least_one=at_least_one
+        )
+        return length, Span(frames, first, last)
+
+    def _next_part(self) -> None:
+        self.segments.append(self.part.finish(replace=self.force))
+        self.part = self._open()
+
+    def finish(self) -> list[Segment]:
+        """Gives the last file its name; the segments of all files."""
+        self.segments.append(self.part.finish(replace=self.force))
+        return self.segments
+
+    def discard(self) -> None:
+        """Removes the file that is not finished; finished parts of a series stay."""
+        self.part.discard()

@@ -1,0 +1,66 @@
+"""Inputs that cannot be read twice: standard input, FIFOs, devices. Read piece by piece in one
+thread; every piece goes through the same loop as a range of a file."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterator
+
+from fastcap._native.cancel import Cancel
+from fastcap.errors import InputError, Interrupted
+from fastcap.formats.pcap import HEADER_SIZE
+from fastcap.inputs import Source, why
+from fastcap.tasks import Job, Result, run_bytes
+
+PIECE = 1 << 20  # bytes; the most that is gathered before it is filtered
+_POLL_MS = 50
+
+
+def read_stream(source: Source, job: Job, cancel: Cancel) -> Iterator[Result]:
+    """Results of a stream's pieces in order, with offsets that count from the stream's start, up
+    to the limit of `job`."""
+    assert source.fd is not None
+    offset = HEADER_SIZE
+    waiting = b""
+    at_end = False
+    while not at_end and job.limit > 0:
+        piece = _gather(source, waiting, cancel)
+        at_end = len(piece) == len(waiting)
+        result = run_bytes(memoryview(piece), job, cancel)
+        used = result.end
+        unfinished = result.cut and not at_end  # the record goes on in the next piece
+        yield result._replace(
+            start=offset, end=offset + used, damage=None if unfinished else result.damage
+        )
+        if result.damage is not None and not unfinished:
+            return
+        offset += used
+        job = job._replace(limit=job.limit - result.matched.frames)
+        waiting = piece[used:]
+
+
+def _gather(source: Source, waiting: bytes, cancel: Cancel) -> bytes:
+    """What is waiting and what comes, up to a piece more; no more than that only at the end."""
+    assert source.fd is not None
+    parts = [waiting]
+    room = PIECE
+    try:
+        while room > 0:
+            more = _read(source.fd, room, cancel)
+            if not more:
+                break
+            parts.append(more)
+            room -= len(more)
+    except OSError as error:
+        raise InputError(f"{source.name}: {why(error)}") from error
+    return b"".join(parts)
+
+
+def _read(fd: int, size: int, cancel: Cancel) -> bytes:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    while not poll.poll(_POLL_MS):
+        if cancel.is_set():
+            raise Interrupted("interrupted")
+    return os.read(fd, size)

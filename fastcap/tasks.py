@@ -1,0 +1,114 @@
+"""A unit of work: one range of one file through one program. Plain data in, plain data out, so
+that threads, processes and clusters run it alike."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastcap._native.cancel import Cancel
+from fastcap._native.postfilter import NO_LIMIT, filter_bytes, filter_range
+from fastcap._native.program import NativeProgram
+from fastcap.errors import InputError
+from fastcap.formats.pcap import Layout
+from fastcap.inputs import Identity, why
+from fastcap.segments import Span
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+class Job(NamedTuple):
+    """What is the same for every range of an input. `program` None takes every frame; `keep`
+    says whether matching records come back or are only counted; `limit` is in frames."""
+
+    program: NativeProgram | None
+    layout: Layout
+    out_layout: Layout
+    keep: bool
+    limit: int = NO_LIMIT
+
+
+class Task(NamedTuple):
+    """The records that start in [start, stop) of a file. With `guess`, `start` is any offset and
+    the first record is looked for behind it: whoever joins the results compares `Result.start`
+    with where the range before ended, and runs the task again from there if they differ.
+
+    `size` and `identity` are those of the file when its header was read.
+    """
+
+    path: str
+    identity: Identity
+    size: int
+    start: int
+    stop: int
+    guess: bool
+    job: Job
+
+
+class Result(NamedTuple):
+    """What came of a range: offsets of the first record and behind the last one read, and the
+    matching records in the output's layout. `damage` says why reading ended before `stop`; `cut`
+    that it is because the bytes end inside a record."""
+
+    frames_read: int
+    matched: Span
+    start: int
+    end: int
+    damage: str | None
+    cut: bool
+    records: Buffer
+
+
+def run_task(task: Task, cancel: Cancel) -> Result:
+    """Reads and filters one range. InputError where the file cannot be read or is not what it was
+    when its header was read; Interrupted when `cancel` is set."""
+    try:
+        fd = os.open(task.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            status = os.fstat(fd)
+            if (status.st_dev, status.st_ino) != task.identity:
+                raise InputError(f"{task.path}: replaced by another file while it was read")
+            return _result(
+                filter_range(
+                    fd,
+                    task.start,
+                    task.stop,
+                    task.size,
+                    task.guess,
+                    cancel=cancel,
+                    **_settings(task.job),
+                )
+            )
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise InputError(f"{task.path}: {why(error)}") from error
+    except InputError as error:
+        raise _named(task.path, error) from error
+
+
+def run_bytes(data: memoryview, job: Job, cancel: Cancel) -> Result:
+    """The same for bytes that start with a record; offsets count from their start. Bytes that end
+    inside a record are told as damage: the caller knows whether more follow."""
+    return _result(filter_bytes(data, cancel=cancel, **_settings(job)))
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    return {
+        "program": job.program,
+        "layout": job.layout,
+        "out_layout": job.out_layout,
+        "keep": job.keep,
+        "limit": job.limit,
+    }
+
+
+def _result(native: tuple[Any, ...]) -> Result:
+    frames_read, matched, *rest = native
+    return Result(frames_read, Span(*matched), *rest)
+
+
+def _named(path: str, error: InputError) -> InputError:
+    text = str(error)
+    return error if text.startswith(path) else InputError(f"{path}: {text}")
