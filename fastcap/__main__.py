@@ -1,0 +1,5 @@
+"""`python -m fastcap`."""
+
+from fastcap.cli.__main__ import main
+
+main()

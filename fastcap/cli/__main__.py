@@ -1,0 +1,21 @@
+"""Entry point: `fastcap`, `python -m fastcap.cli`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Runs the command in sys.argv and exits with its status."""
+    if sys.argv[1:] in (["--version"], ["-V"]):  # answered before click is imported
+        from fastcap import __version__
+
+        print(f"fastcap {__version__}")
+        return
+    from fastcap.cli.app import run
+
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The command group, and the one place that turns exceptions into messages and exit statuses."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import click
+
+from fastcap import __version__
+from fastcap.cli import exit_codes
+from fastcap.errors import FastcapError
+
+# name -> module and one line of help, so that a command's module is imported only when it runs
+_COMMANDS = {
+    "filter": "Keep the frames of captures that a filter takes.",
+    "info": "Say what captures hold: format, frames, times, damage.",
+}
+
+
+class Signalled(BaseException):
+    """A signal asked us to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"fastcap.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="fastcap %(version)s")
+def fastcap() -> None:
+    """Filter packet captures exactly, on every core.
+
+    \b
+    Exit status: 0 all well; 1 failed; 2 wrong usage;
+    3 finished, but input was damaged; 130 interrupted.
+    """
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command; its exit status."""
+    signal.signal(signal.SIGTERM, _on_signal)
+    signal.signal(signal.SIGHUP, _on_signal)
+    try:
+        status = fastcap.main(arguments, prog_name="fastcap", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else exit_codes.OK
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return exit_codes.USAGE
+    except click.ClickException as error:
+        return _refuse(error.format_message(), _place(error), exit_codes.USAGE)
+    except FastcapError as error:
+        return _refuse(str(error), "fastcap", error.exit_status)
+    except BrokenPipeError:
+        return _reader_left()
+    except OSError as error:
+        return _refuse(f"{error.filename or ''}: {error.strerror}".lstrip(": "), "fastcap", 1)
+    except MemoryError:
+        return _refuse("out of memory; give it fewer --jobs", "fastcap", exit_codes.FAILED)
+    except (KeyboardInterrupt, click.Abort):
+        return _refuse("interrupted; what was not finished is removed", "fastcap", 130)
+    except Signalled as error:
+        name = signal.Signals(error.number).name
+        return _refuse(
+            f"ended by {name}; what was not finished is removed", "fastcap", 128 + error.number
+        )
+
+
+def _on_signal(number: int, _frame: FrameType | None) -> Any:
+    raise Signalled(number)
+
+
+def _place(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return context.command_path if context else "fastcap"
+
+
+def _refuse(message: str, place: str, status: int) -> int:
+    hint = f" (see {place} --help)" if place != "fastcap" else ""
+    print(f"fastcap: {message.rstrip('.')}{hint}", file=sys.stderr)
+    return status
+
+
+def _reader_left() -> int:
+    """Whoever read our standard output had enough: no error. Nothing more may be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return exit_codes.OK

@@ -1,0 +1,217 @@
+"""fastcap filter"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+
+import click
+
+from fastcap.cli import exit_codes
+from fastcap.cli.flags import SIZE
+from fastcap.cli.progress import progress_bar
+from fastcap.errors import InputError, UsageError
+from fastcap.inputs import read_names, why
+from fastcap.postfilter import FilterResult, filter_files
+
+_STANDARD_OUTPUT = re.compile(r"-|/dev/stdout|/dev/fd/1|/proc/self/fd/1")
+
+
+@click.command("filter", short_help="Keep the frames of captures that a filter takes.")
+@click.argument("words", nargs=-1, metavar="[EXPR] INPUT...")
+@click.option(
+    "-e",
+    "--expression",
+    multiple=True,
+    metavar="EXPR",
+    help="The filter; then all words are inputs.",
+)
+@click.option(
+    "-F",
+    "--filter-file",
+    multiple=True,
+    metavar="FILE",
+    help="Read the filter from FILE; then all words are inputs.",
+)
+@click.option(
+    "--files-from",
+    metavar="FILE",
+    help="Read more inputs from FILE or - (one a line, or NUL between them).",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    help="Write matching frames to OUT: a file, a device, a FIFO, or - for standard "
+    "output. A file appears when it is complete.",
+)
+@click.option("--count", is_flag=True, help="Print how many frames match; write nothing.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Work on N ranges at once. Default: one a processor.",
+)
+@click.option(
+    "-s",
+    "--snaplen",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Keep the first N bytes of a frame; 0 keeps all.",
+)
+@click.option(
+    "-c", "--limit", type=click.IntRange(min=1), metavar="N", help="Stop after N matching frames."
+)
+@click.option(
+    "--output-size",
+    type=SIZE,
+    metavar="SIZE",
+    help="Split OUT into a numbered series of files of at most SIZE, such as 2G.",
+)
+@click.option(
+    "--on-damage",
+    type=click.Choice(["stop"]),
+    default="stop",
+    show_default=True,
+    help="stop: use a damaged input up to the damage, then go on with the next.",
+)
+@click.option("--force", is_flag=True, help="Replace OUT where it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object.")
+def command(
+    words: tuple[str, ...],
+    expression: tuple[str, ...],
+    filter_file: tuple[str, ...],
+    files_from: str | None,
+    output: str | None,
+    count: bool,
+    jobs: int | None,
+    snaplen: int | None,
+    limit: int | None,
+    output_size: int | None,
+    on_damage: str,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Keep the frames of captures that a filter takes, in the order of the inputs.
+
+    EXPR is pcap-filter text, Blob comparisons, or both joined by AND, OR, NOT and parentheses.
+    INPUT is a pcap file, a directory of them, a FIFO, or - for standard input.
+
+    \b
+      fastcap filter 'tcp port 443' net1_*.pcap -o web.pcap
+      fastcap filter 'Blob(FrameData, 26, 4) == 0x0a234567' /data --count
+      find /data -name '*.pcap' -print0 | fastcap filter -e udp --files-from - -o udp.pcap
+
+    A comparison whose bytes were not captured is false; NOT of it is true.
+    """
+    text, inputs = _expression(words, expression, filter_file)
+    if files_from is not None:
+        inputs += read_names(files_from)
+    _check(output, count, as_json, force, output_size)
+    with progress_bar() as progress:
+        try:
+            result = filter_files(
+                text,
+                inputs,
+                output,
+                jobs=jobs,
+                snaplen=snaplen or None,
+                limit=limit,
+                output_size=output_size,
+                on_damage=on_damage,
+                force=force,
+                progress=progress,
+            )
+        except InputError as error:
+            raise _with_quoting_hint(error, words, bool(expression or filter_file)) from error
+    return _report(result, output, count, as_json)
+
+
+def _expression(
+    words: tuple[str, ...], expression: tuple[str, ...], filter_file: tuple[str, ...]
+) -> tuple[str, list[str]]:
+    given = len(expression) + len(filter_file)
+    if given > 1:
+        raise UsageError("more than one filter: give -e or -F once, and join terms with OR")
+    if expression:
+        return expression[0], list(words)
+    if filter_file:
+        return _read_filter(filter_file[0]), list(words)
+    if not words:
+        raise UsageError("no filter: fastcap filter EXPR INPUT... -o OUT (see --help)")
+    return words[0], list(words[1:])
+
+
+def _read_filter(path: str) -> str:
+    try:
+        if path == "-":
+            return sys.stdin.read()
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError as error:
+        raise InputError(f"{path}: {why(error)}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not text, so not a filter") from error
+
+
+def _check(
+    output: str | None, count: bool, as_json: bool, force: bool, output_size: int | None
+) -> None:
+    if output is None and not count:
+        raise UsageError("where to? -o OUT writes the matching frames, --count only counts them")
+    if output is not None and count:
+        raise UsageError("-o and --count exclude each other; --json gives the count with -o")
+    if output is not None and as_json and _STANDARD_OUTPUT.fullmatch(output):
+        raise UsageError("--json and -o - both want standard output: name a file for one")
+    if count and (force or output_size is not None):
+        raise UsageError("--force and --output-size are for -o; --count writes nothing")
+
+
+def _with_quoting_hint(error: InputError, words: tuple[str, ...], given: bool) -> InputError:
+    """`fastcap filter tcp port 443 a.pcap`: a filter of several words that is not quoted."""
+    missing = [word for word in words[1:] if word != "-" and not os.path.lexists(word)]
+    if given or not missing or " " in words[0] or not str(error).startswith(missing[0]):
+        return error
+    there = words.index(missing[-1])
+    quoted = " ".join(words[: there + 1])
+    return InputError(f"{error}; is the filter quoted? fastcap filter '{quoted}' …")
+
+
+def _report(result: FilterResult, output: str | None, count: bool, as_json: bool) -> int:
+    if result.reader_left:
+        return exit_codes.OK
+    for report in result.inputs:
+        for damage in report.damage:
+            rest = "the rest" if damage.length is None else f"{damage.length:,} bytes"
+            _say(
+                f"{report.path}: damaged at byte {damage.offset:,}: {damage.reason}; "
+                f"{rest} not read"
+            )
+    for note in result.notes:
+        _say(note)
+    if as_json:
+        import json
+
+        print(json.dumps(result.as_json()))
+    elif count:
+        print(result.frames_matched)
+    else:
+        _say(_summary(result, output))
+    return exit_codes.DAMAGED if result.damaged else exit_codes.OK
+
+
+def _summary(result: FilterResult, output: str | None) -> str:
+    rate = result.bytes_read / max(result.elapsed_s, 1e-9) / 1e9
+    files = len(result.outputs)
+    where = result.outputs[0].path if files == 1 else f"{files:,} files {output}"
+    return (
+        f"{result.frames_matched:,} of {result.frames_read:,} frames matched, "
+        f"{result.elapsed_s:.2f} s, {rate:.1f} GB/s: "
+        f"{result.bytes_written:,} bytes in {where}"
+    )
+
+
+def _say(line: str) -> None:
+    print(f"fastcap: {line}", file=sys.stderr)

@@ -1,0 +1,32 @@
+"""Values of flags that several commands take."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
+_POWERS = {"k": 10, "m": 20, "g": 30, "t": 40}
+
+
+class Size(click.ParamType[int]):
+    """A size in bytes with a suffix: 500M, 2G, 1.5g; powers of 1024."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        if isinstance(value, int):
+            return value
+        match = _SIZE.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no size: a number and k, M, G or T, such as 500M or 2G")
+        size = int(float(match.group(1)) * (1 << _POWERS[match.group(2).lower()]))
+        if size < 1:
+            self.fail(f"{value!r} is no size that holds anything")
+        return size
+
+
+SIZE = Size()

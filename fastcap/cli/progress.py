@@ -1,0 +1,66 @@
+"""A progress bar on a terminal, nothing elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_DELAY = 0.5  # seconds; a run that is over by then shows no bar and does not import rich
+
+
+class _Bar:
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.bar: Any = None
+        self.task: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self.started < _DELAY:
+            return
+        if self.bar is None:
+            self.bar = self._open()
+            self.task = self.bar.add_task("", total=total or None)
+        self.bar.update(self.task, completed=done)
+
+    def _open(self) -> Any:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        bar = Progress(
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        bar.start()
+        return bar
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+
+@contextmanager
+def progress_bar() -> Iterator[_Bar | None]:
+    """Yields what `filter_files` takes as `progress`: None where nobody would see a bar."""
+    if not os.isatty(2) or os.environ.get("TERM") == "dumb":
+        yield None
+        return
+    bar = _Bar()
+    try:
+        yield bar
+    finally:
+        bar.close()
+        sys.stderr.flush()
