@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "convert.h"
 
-static bool is_copy(const struct fc_convert *convert) {
+static uint32_t cut_at(const struct fc_convert *convert) {
+    uint32_t from = convert->from.snaplen;
+    uint32_t to = convert->to.snaplen;
+    return from < to ? from : to;
+}
+
+static bool is_copy(const struct fc_convert *convert, uint32_t longest) {
     return convert->from.swapped == convert->to.swapped &&
-           convert->from.nanoseconds == convert->to.nanoseconds &&
-           convert->to.snaplen >= convert->from.max_captured;
+           convert->from.nanoseconds == convert->to.nanoseconds && longest <= cut_at(convert);
 }
 
 static void convert_time(const struct fc_convert *convert, struct fc_pcap_record *record) {
@@ -26,19 +31,20 @@ static void store_record(uint8_t *at, const struct fc_pcap_record *record, bool 
 }
 
 int fc_convert_append(const struct fc_convert *convert, const uint8_t *records, size_t length,
-                      struct fc_buffer *output) {
-    if (is_copy(convert))
+                      uint32_t longest, struct fc_buffer *output) {
+    if (is_copy(convert, longest))
         return fc_buffer_append(output, records, length);
     int status = fc_buffer_reserve(output, length);
     if (status < 0)
         return status;
+    uint32_t cut = cut_at(convert);
     uint8_t *to = output->bytes + output->length;
     for (size_t offset = 0; offset < length;) {
         struct fc_pcap_record record;
         fc_pcap_record_read(records + offset, convert->from.swapped, &record);
         uint32_t captured = record.captured;
-        if (record.captured > convert->to.snaplen)
-            record.captured = convert->to.snaplen;
+        if (record.captured > cut)
+            record.captured = cut;
         convert_time(convert, &record);
         store_record(to, &record, convert->to.swapped);
         memcpy(to + FC_PCAP_RECORD_HEADER, records + offset + FC_PCAP_RECORD_HEADER,

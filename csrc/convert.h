@@ -11,13 +11,14 @@
 
 struct fc_convert {
     struct fc_pcap_layout from;
-    struct fc_pcap_layout to; /* its snaplen is where frames are cut */
+    struct fc_pcap_layout to; /* frames are cut to the smaller snaplen of the two */
 };
 
-/* `records` holds whole records only, as a scan found them, none of a captured length above
- * from.max_captured. From microseconds to nanoseconds a fraction of a second or more is carried
- * into the seconds; the other way the digits below a microsecond are lost. */
+/* `records` holds whole records only, as a scan found them; `longest` is the largest captured
+ * length among them, so that a copy is made wherever nothing has to be cut. From microseconds to
+ * nanoseconds a fraction of a second or more is carried into the seconds; the other way the digits
+ * below a microsecond are lost. */
 int fc_convert_append(const struct fc_convert *convert, const uint8_t *records, size_t length,
-                      struct fc_buffer *output);
+                      uint32_t longest, struct fc_buffer *output);
 
 #endif

@@ -20,13 +20,14 @@ struct walk {
     size_t stop;      /* records that start here or later are not ours */
     size_t run_start; /* the run is [run_start, run_end) */
     size_t run_end;
+    uint32_t longest; /* captured length in the run */
 };
 
 static int flush_run(struct walk *walk) {
     if (walk->run_start == walk->run_end)
         return FC_OK;
     return fc_convert_append(&walk->postfilter->convert, walk->scan.bytes + walk->run_start,
-                             walk->run_end - walk->run_start, &walk->result->output);
+                             walk->run_end - walk->run_start, walk->longest, &walk->result->output);
 }
 
 static inline bool matches(const struct walk *walk, const struct fc_pcap_record *record) {
@@ -51,7 +52,10 @@ static inline int take(struct walk *walk, const struct fc_pcap_record *record, s
         if (status < 0)
             return status;
         walk->run_start = start;
+        walk->longest = 0;
     }
+    if (record->captured > walk->longest)
+        walk->longest = record->captured;
     walk->run_end = walk->scan.offset;
     return FC_OK;
 }
@@ -101,6 +105,15 @@ static int walk_window(const struct fc_postfilter *postfilter, const uint8_t *by
 
 /* ---- Bytes in memory --------------------------------------------------------------------- */
 
+static void begin(const struct fc_postfilter *postfilter, struct fc_postfilter_result *result) {
+    *result = (struct fc_postfilter_result){0};
+    if (!postfilter->memory)
+        return;
+    result->output = postfilter->memory->output;
+    result->output.length = 0;
+    postfilter->memory->output = (struct fc_buffer){0};
+}
+
 static int finish(int status, struct fc_postfilter_result *result) {
     if (status < 0)
         fc_buffer_free(&result->output);
@@ -109,7 +122,7 @@ static int finish(int status, struct fc_postfilter_result *result) {
 
 int fc_postfilter_bytes(const struct fc_postfilter *postfilter, const uint8_t *bytes, size_t length,
                         struct fc_postfilter_result *result) {
-    *result = (struct fc_postfilter_result){0};
+    begin(postfilter, result);
     size_t used = 0;
     int status = walk_window(postfilter, bytes, length, length, &used, result);
     result->end = used;
@@ -194,13 +207,20 @@ static int walk_range(const struct fc_postfilter *postfilter, struct window *win
 int fc_postfilter_range(const struct fc_postfilter *postfilter, int fd, uint64_t start,
                         uint64_t stop, uint64_t size, bool guess,
                         struct fc_postfilter_result *result) {
-    *result = (struct fc_postfilter_result){.start = start};
+    begin(postfilter, result);
     if (start > stop || stop > size)
-        return FC_ERROR_ARGUMENT;
+        return finish(FC_ERROR_ARGUMENT, result);
+    struct fc_postfilter_memory *memory = postfilter->memory;
     struct window window = {.fd = fd, .file_size = size};
+    if (memory)
+        window.buffer = memory->window;
+    result->start = start;
     int status = guess ? find_start(postfilter, &window, stop, result) : FC_OK;
     if (status == FC_OK)
         status = walk_range(postfilter, &window, stop, result);
-    fc_buffer_free(&window.buffer);
+    if (memory)
+        memory->window = window.buffer;
+    else
+        fc_buffer_free(&window.buffer);
     return finish(status, result);
 }

@@ -15,6 +15,13 @@
 #include "program.h"
 #include "scan.h"
 
+/* Buffers that one call leaves for the next, so that their pages are touched only once. Owned by
+ * the caller. A call takes `output` over into its result, and gives `window` back. */
+struct fc_postfilter_memory {
+    struct fc_buffer window;
+    struct fc_buffer output;
+};
+
 /* What is the same for every range of a file. Borrowed. */
 struct fc_postfilter {
     struct fc_convert convert;
@@ -22,6 +29,7 @@ struct fc_postfilter {
     uint64_t limit;                   /* stop behind this many matches; UINT64_MAX for no limit */
     bool keep;                        /* append matching records to the output, or only count */
     const struct fc_cancel *cancel;   /* may be NULL */
+    struct fc_postfilter_memory *memory; /* may be NULL; for one call at a time */
 };
 
 struct fc_postfilter_result {

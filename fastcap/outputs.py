@@ -11,13 +11,14 @@ import errno
 import os
 import re
 import stat
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastcap._native.cancel import Cancel
 from fastcap._native.records import take
 from fastcap._native.writer import NativeWriter, publish
-from fastcap.errors import OutputError, UsageError
+from fastcap.errors import Interrupted, OutputError, UsageError
 from fastcap.formats.pcap import HEADER_SIZE, FileHeader
 from fastcap.inputs import Source, why
 from fastcap.segments import Segment, Span
@@ -29,6 +30,7 @@ STANDARD_OUTPUT = "-"
 # Names of descriptors that are open already, whatever they lead to.
 _DESCRIPTORS = re.compile(r"/dev/(?:stdin|stdout|stderr|fd/.*)|/proc/[^/]+/fd/.*")
 _SERIES_DIGITS = 8
+_READER_POLL = 0.05  # seconds
 _WAY_OUT = {
     errno.ENOSPC: "; make room, or write elsewhere",
     errno.EDQUOT: "; make room, or write elsewhere",
@@ -140,6 +142,19 @@ def existing_parts(name: str) -> list[str]:
 # ---- Writing ----------------------------------------------------------------------------------
 
 
+def _open_in_place(name: str, cancel: Cancel) -> int:
+    """Opens a device or a FIFO; waits for a FIFO's reader, but not deaf to `cancel`."""
+    while True:
+        try:
+            return os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno != errno.ENXIO or not stat.S_ISFIFO(os.stat(name).st_mode):
+                raise
+        if cancel.is_set():
+            raise Interrupted("interrupted while nobody read the FIFO")
+        time.sleep(_READER_POLL)
+
+
 class _Part:
     """One open file of an output."""
 
@@ -147,16 +162,16 @@ class _Part:
         self.name = target.name
         self.span = Span()
         self.temporary: str | None = None
-        self.fd = self._open(target)
+        self.fd = self._open(target, cancel)
         self.writer = NativeWriter(self.fd, cancel)
         self.append(header, Span())
 
-    def _open(self, target: Target) -> int:
+    def _open(self, target: Target, cancel: Cancel) -> int:
         try:
             if target.name == "standard output":
                 return os.dup(1)
             if target.in_place:
-                return os.open(target.name, os.O_WRONLY | os.O_CLOEXEC)
+                return _open_in_place(target.name, cancel)
             folder, base = os.path.split(target.name)
             hidden = f".{base[:200]}.fastcap-{os.getpid()}-{os.urandom(4).hex()}"
             self.temporary = os.path.join(folder, hidden)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastcap._native.cancel import Cancel
+from fastcap._native.memory import Memory
 from fastcap._native.postfilter import NO_LIMIT
 from fastcap.errors import InputError, UsageError
 from fastcap.filter import Filter
@@ -57,7 +58,7 @@ class InputReport:
     path: str
     header: FileHeader
     frames_read: int = 0
-    bytes_read: int = 0
+    bytes_read: int = HEADER_SIZE
     span: Span = field(default_factory=Span)
     damage: list[Damage] = field(default_factory=list)
 
@@ -377,6 +378,7 @@ class _Committer:
         self.output = output
         self.executor = executor
         self.cancel = cancel
+        self.memory = Memory(run.in_flight + 1)  # and the one that is being committed
         self.tasks = run.tasks()
         self.pending: deque[tuple[int, Task | None, Future[Result] | None]] = deque()
         self.number = -1  # of the input that is being committed
@@ -406,7 +408,7 @@ class _Committer:
             number, task = item
             future = None
             if task is not None and not (self.ended and number == self.number):
-                future = self.executor.submit(run_task, task, self.cancel)
+                future = self.executor.submit(run_task, task, self.cancel, self.memory)
                 self.pending.append((number, task, future))
             elif task is None:
                 self.pending.append((number, None, None))
@@ -415,7 +417,6 @@ class _Committer:
         self.number = number
         self.expected = HEADER_SIZE
         self.ended = False
-        self.report.bytes_read = HEADER_SIZE
 
     @property
     def report(self) -> InputReport:
@@ -443,11 +444,11 @@ class _Committer:
     def again(self, task: Task, limit: int) -> Result:
         job = task.job._replace(limit=limit)
         exact = task._replace(start=self.expected, guess=False, job=job)
-        return self.executor.submit(run_task, exact, self.cancel).result()
+        return self.executor.submit(run_task, exact, self.cancel, self.memory).result()
 
     def stream(self, source: Source) -> None:
         job = self.run.job(source)._replace(limit=self.left)
-        for result in read_stream(source, job, self.cancel):
+        for result in read_stream(source, job, self.cancel, self.memory):
             self.commit(result)
             if result.damage is not None:
                 self.damaged(result, None)

@@ -8,6 +8,7 @@ import select
 from collections.abc import Iterator
 
 from fastcap._native.cancel import Cancel
+from fastcap._native.memory import Memory
 from fastcap.errors import InputError, Interrupted
 from fastcap.formats.pcap import HEADER_SIZE
 from fastcap.inputs import Source, why
@@ -17,7 +18,7 @@ PIECE = 1 << 20  # bytes; the most that is gathered before it is filtered
 _POLL_MS = 50
 
 
-def read_stream(source: Source, job: Job, cancel: Cancel) -> Iterator[Result]:
+def read_stream(source: Source, job: Job, cancel: Cancel, memory: Memory) -> Iterator[Result]:
     """Results of a stream's pieces in order, with offsets that count from the stream's start, up
     to the limit of `job`."""
     assert source.fd is not None
@@ -27,7 +28,7 @@ def read_stream(source: Source, job: Job, cancel: Cancel) -> Iterator[Result]:
     while not at_end and job.limit > 0:
         piece = _gather(source, waiting, cancel)
         at_end = len(piece) == len(waiting)
-        result = run_bytes(memoryview(piece), job, cancel)
+        result = run_bytes(memoryview(piece), job, cancel, memory)
         used = result.end
         unfinished = result.cut and not at_end  # the record goes on in the next piece
         yield result._replace(

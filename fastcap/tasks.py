@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastcap._native.cancel import Cancel
+from fastcap._native.memory import Memory
 from fastcap._native.postfilter import NO_LIMIT, filter_bytes, filter_range
 from fastcap._native.program import NativeProgram
 from fastcap.errors import InputError
@@ -60,8 +61,8 @@ class Result(NamedTuple):
     records: Buffer
 
 
-def run_task(task: Task, cancel: Cancel) -> Result:
-    """Reads and filters one range. InputError where the file cannot be read or is not what it was
+def run_task(task: Task, cancel: Cancel, memory: Memory) -> Result:
+    """Reads and filters one range, in buffers of `memory` and new ones. InputError where the file cannot be read or is not what it was
     when its header was read; Interrupted when `cancel` is set."""
     try:
         fd = os.open(task.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -77,6 +78,7 @@ def run_task(task: Task, cancel: Cancel) -> Result:
                     task.size,
                     task.guess,
                     cancel=cancel,
+                    memory=memory,
                     **_settings(task.job),
                 )
             )
@@ -88,10 +90,10 @@ def run_task(task: Task, cancel: Cancel) -> Result:
         raise _named(task.path, error) from error
 
 
-def run_bytes(data: memoryview, job: Job, cancel: Cancel) -> Result:
+def run_bytes(data: memoryview, job: Job, cancel: Cancel, memory: Memory) -> Result:
     """The same for bytes that start with a record; offsets count from their start. Bytes that end
     inside a record are told as damage: the caller knows whether more follow."""
-    return _result(filter_bytes(data, cancel=cancel, **_settings(job)))
+    return _result(filter_bytes(data, cancel=cancel, memory=memory, **_settings(job)))
 
 
 def _settings(job: Job) -> dict[str, Any]:

@@ -98,12 +98,16 @@ cdef extern from "writer.h" nogil:
     int fc_writer_publish(const char *temporary, const char *name, bint replace)
 
 cdef extern from "postfilter.h" nogil:
+    struct fc_postfilter_memory:
+        fc_buffer window
+        fc_buffer output
     struct fc_postfilter:
         fc_convert convert
         const fc_program *program
         uint64_t limit
         bint keep
         const fc_cancel *cancel
+        fc_postfilter_memory *memory
     struct fc_postfilter_result:
         uint64_t frames_read
         fc_scan_summary matched

@@ -1,7 +1,20 @@
 from fastcap._native.csrc cimport fc_buffer
 
+cdef class Memory:
+    cdef int limit
+    cdef Shelf outputs
+    cdef Shelf windows
+
+cdef class Shelf:
+    cdef fc_buffer *buffers
+    cdef int count
+    cdef int limit
+    cdef fc_buffer take(self) noexcept
+    cdef void give(self, fc_buffer buffer) noexcept
+
 cdef class NativeBytes:
     cdef fc_buffer c
+    cdef Shelf shelf
 
 cdef class Lent:
     cdef object owner

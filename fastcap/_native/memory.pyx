@@ -1,6 +1,7 @@
 """Native memory lent to Python by the buffer protocol: the owner lives while a view does."""
 
 from cpython.buffer cimport PyBuffer_FillInfo
+from libc.stdlib cimport calloc, free
 
 from fastcap._native.csrc cimport fc_buffer_free
 
@@ -8,11 +9,56 @@ from fastcap._native.csrc cimport fc_buffer_free
 cdef char NOTHING = 0
 
 
-cdef class NativeBytes:
-    """Read-only bytes in memory of the core's. In another process they arrive as `bytes`."""
+cdef class Shelf:
+    """Buffers that wait to be used again, at most `limit`. The GIL guards it."""
+
+    def __cinit__(self, int limit):
+        self.limit = limit
+        self.buffers = <fc_buffer *>calloc(max(limit, 1), sizeof(fc_buffer))
+        if self.buffers is NULL:
+            raise MemoryError
 
     def __dealloc__(self):
-        fc_buffer_free(&self.c)
+        for i in range(self.count):
+            fc_buffer_free(&self.buffers[i])
+        free(self.buffers)
+
+    cdef fc_buffer take(self) noexcept:
+        if self.count == 0:
+            return fc_buffer(bytes=NULL, length=0, capacity=0)
+        self.count -= 1
+        return self.buffers[self.count]
+
+    cdef void give(self, fc_buffer buffer) noexcept:
+        if self.count == self.limit:
+            fc_buffer_free(&buffer)
+            return
+        self.buffers[self.count] = buffer
+        self.count += 1
+
+
+cdef class Memory:
+    """Buffers of finished work for the work that follows, so that their pages are touched once:
+    at most `limit` of each kind. In another process it arrives empty."""
+
+    def __cinit__(self, int limit):
+        self.limit = limit
+        self.outputs = Shelf(limit)
+        self.windows = Shelf(limit)
+
+    def __reduce__(self):
+        return Memory, (self.limit,)
+
+
+cdef class NativeBytes:
+    """Read-only bytes in memory of the core's, which goes back to the shelf it came from. In
+    another process they arrive as `bytes`."""
+
+    def __dealloc__(self):
+        if self.shelf is not None:
+            self.shelf.give(self.c)
+        else:
+            fc_buffer_free(&self.c)
 
     def __len__(self) -> int:
         return self.c.length

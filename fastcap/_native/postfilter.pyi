@@ -1,7 +1,7 @@
 from typing_extensions import Buffer
 
 from fastcap._native.cancel import Cancel
-from fastcap._native.memory import NativeBytes
+from fastcap._native.memory import Memory, NativeBytes
 from fastcap._native.program import NativeProgram
 from fastcap.formats.pcap import Layout
 
@@ -23,6 +23,7 @@ def filter_range(
     limit: int,
     keep: bool,
     cancel: Cancel,
+    memory: Memory,
 ) -> _Result: ...
 def filter_bytes(
     data: Buffer,
@@ -33,4 +34,5 @@ def filter_bytes(
     limit: int,
     keep: bool,
     cancel: Cancel,
+    memory: Memory,
 ) -> _Result: ...

@@ -6,13 +6,14 @@ from fastcap._native.cancel cimport Cancel
 from fastcap._native.csrc cimport (
     fc_postfilter,
     fc_postfilter_bytes,
+    fc_postfilter_memory,
     fc_postfilter_range,
     fc_postfilter_result,
     fc_scan_damage_text,
     fc_scan_is_cut,
 )
 from fastcap._native.layout cimport layout_of
-from fastcap._native.memory cimport NativeBytes
+from fastcap._native.memory cimport Memory, NativeBytes
 from fastcap._native.program cimport NativeProgram
 from fastcap._native.status cimport check
 
@@ -20,7 +21,8 @@ NO_LIMIT = 0xFFFFFFFFFFFFFFFF
 
 
 cdef fc_postfilter settings(NativeProgram program, object layout, object out_layout,
-                            uint64_t limit, bint keep, Cancel cancel) except *:
+                            uint64_t limit, bint keep, Cancel cancel,
+                            fc_postfilter_memory *memory) except *:
     cdef fc_postfilter postfilter
     postfilter.convert.from_ = layout_of(layout)
     postfilter.convert.to = layout_of(out_layout)
@@ -28,13 +30,26 @@ cdef fc_postfilter settings(NativeProgram program, object layout, object out_lay
     postfilter.limit = limit
     postfilter.keep = keep
     postfilter.cancel = &cancel.c
+    postfilter.memory = memory
     return postfilter
 
 
-cdef tuple as_tuple(fc_postfilter_result *result):
+cdef void take(Memory memory, fc_postfilter_memory *buffers) noexcept:
+    buffers.window = memory.windows.take()
+    buffers.output = memory.outputs.take()
+
+
+cdef void give(Memory memory, fc_postfilter_memory *buffers) noexcept:
+    memory.windows.give(buffers.window)
+    if buffers.output.bytes is not NULL:  # the call failed before it took this over
+        memory.outputs.give(buffers.output)
+
+
+cdef tuple as_tuple(fc_postfilter_result *result, Memory memory):
     cdef NativeBytes output = NativeBytes.__new__(NativeBytes)
     cdef const char *damage = fc_scan_damage_text(result.stop)
     output.c = result.output
+    output.shelf = memory.outputs
     some = result.matched.frames > 0
     return (
         result.frames_read,
@@ -53,28 +68,39 @@ cdef tuple as_tuple(fc_postfilter_result *result):
 
 def filter_range(int fd, uint64_t start, uint64_t stop, uint64_t size, bint guess, *,
                  NativeProgram program, layout, out_layout, uint64_t limit, bint keep,
-                 Cancel cancel not None) -> tuple:
+                 Cancel cancel not None, Memory memory not None) -> tuple:
     """fc_postfilter_range (csrc/postfilter.h): frames read; frames matched with their earliest
     and latest time; offsets of the first record and behind the last; damage or
     None; whether it is that the bytes end inside a record; output."""
-    cdef fc_postfilter postfilter = settings(program, layout, out_layout, limit, keep, cancel)
+    cdef fc_postfilter_memory buffers
+    cdef fc_postfilter postfilter = settings(
+        program, layout, out_layout, limit, keep, cancel, &buffers
+    )
     cdef fc_postfilter_result result
     cdef int status
+    take(memory, &buffers)
     with nogil:
         status = fc_postfilter_range(&postfilter, fd, start, stop, size, guess, &result)
+    give(memory, &buffers)
     check(status)
-    return as_tuple(&result)
+    return as_tuple(&result, memory)
 
 
 def filter_bytes(const unsigned char[::1] data not None, *, NativeProgram program, layout,
-                 out_layout, uint64_t limit, bint keep, Cancel cancel not None) -> tuple:
+                 out_layout, uint64_t limit, bint keep, Cancel cancel not None,
+                 Memory memory not None) -> tuple:
     """The same for bytes in memory that start with a record; offsets count from their start."""
-    cdef fc_postfilter postfilter = settings(program, layout, out_layout, limit, keep, cancel)
+    cdef fc_postfilter_memory buffers
+    cdef fc_postfilter postfilter = settings(
+        program, layout, out_layout, limit, keep, cancel, &buffers
+    )
     cdef fc_postfilter_result result
     cdef size_t length = data.shape[0]
     cdef const unsigned char *at = &data[0] if length else NULL
     cdef int status
+    take(memory, &buffers)
     with nogil:
         status = fc_postfilter_bytes(&postfilter, at, length, &result)
+    give(memory, &buffers)
     check(status)
-    return as_tuple(&result)
+    return as_tuple(&result, memory)
