@@ -1,0 +1,51 @@
+"""What all tests share: options, where other people's captures are, seeds."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests that take minutes too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow"):
+        return
+    skip = pytest.mark.skip(reason="takes minutes: make test ARGS=--slow")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def shared_captures() -> Path:
+    """A thousand captures made by other people's tools; not part of the project."""
+    folder = SHARED / "captures"
+    if not (folder / "INDEX.tsv").exists():
+        pytest.skip("no folder of other people's captures beside the checkout")
+    return folder
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> random.Random:
+    """Random numbers whose seed is printed when the test fails; FASTCAP_SEED repeats it."""
+    seed = int(os.environ.get("FASTCAP_SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"FASTCAP_SEED={seed}")
+    return random.Random(seed)
+
+
+def needs(tool: str) -> str:
+    """The path of a program that tests compare with; the test is skipped where it is absent."""
+    path = shutil.which(tool)
+    if path is None:
+        pytest.skip(f"{tool} is not installed")
+    return path

@@ -1,0 +1,313 @@
+"""The filter language: what is read how, what is refused, what short frames do."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+import fastcap
+from fastcap.language.lower import lower
+from fastcap.language.parser import DEEPEST, parse
+from fastcap.language.tree import And, Blob, Not, Or, Pcap, Tree
+from tests import pcaps, reference
+
+A = "Blob(FrameData, 0, 1) == 1"
+B = "Blob(FrameData, 1, 1) == 2"
+BLOB_A = Blob(0, 1, True, 1)
+BLOB_B = Blob(1, 1, True, 2)
+
+
+def shape(tree: Tree) -> Tree:
+    """The tree without the places where its terms stand in the text."""
+    if isinstance(tree, Blob):
+        return Blob(tree.offset, tree.length, tree.equal, tree.value)
+    if isinstance(tree, Pcap):
+        return Pcap(tree.text)
+    if isinstance(tree, Not):
+        return Not(shape(tree.term))
+    return type(tree)(tuple(shape(term) for term in tree.terms))
+
+
+def refusal(expression: str) -> str:
+    with pytest.raises(fastcap.FilterError) as caught:
+        fastcap.compile(expression)
+    return str(caught.value)
+
+
+def caret_column(message: str) -> str:
+    """What the caret of a message points at, up to the end of the line."""
+    *_, line, caret = message.splitlines()
+    return line[caret.index("^") :]
+
+
+# ---- Readings -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expression", "tree"),
+    [
+        ("tcp port 443", Pcap("tcp port 443")),
+        ("", Pcap("")),
+        (A, BLOB_A),
+        ("blob(framedata,0x0,1)==0x01", BLOB_A),
+        ("Blob (FrameData , 0 , 1) != 1", Blob(0, 1, False, 1)),
+        (f"({A})", BLOB_A),
+        (f"NOT {A}", Not(BLOB_A)),
+        (f"!!{A}", Not(Not(BLOB_A))),
+        (f"{A} AND {B}", And((BLOB_A, BLOB_B))),
+        (f"{A} && {B} || {A}", Or((And((BLOB_A, BLOB_B)), BLOB_A))),
+        (f"{A} or {B} and {A}", Or((BLOB_A, And((BLOB_B, BLOB_A))))),
+        (f"({A} or {B}) and {A}", And((Or((BLOB_A, BLOB_B)), BLOB_A))),
+        (f"tcp and {A}", And((Pcap("tcp"), BLOB_A))),
+        (f"tcp and port 80 and {A}", And((Pcap("tcp and port 80"), BLOB_A))),
+        (f"{A} and tcp and port 80", And((BLOB_A, Pcap("tcp and port 80")))),
+        (f"tcp or port 80 or {A} or udp", Or((Pcap("tcp or port 80"), BLOB_A, Pcap("udp")))),
+        (f"tcp and {A} or udp", Or((And((Pcap("tcp"), BLOB_A)), Pcap("udp")))),
+        (f"(port 80 or 443) and {A}", And((Pcap("(port 80 or 443)"), BLOB_A))),
+        (f"not tcp and {A}", And((Pcap("not tcp"), BLOB_A))),
+        (f"NOT (tcp OR udp) AND {A}", And((Pcap("not (tcp or udp)"), BLOB_A))),
+        (f"src or dst host 10.1.2.3 and {A}", And((Pcap("src or dst host 10.1.2.3"), BLOB_A))),
+        (f"dst and src port 53 or {A}", Or((Pcap("dst and src port 53"), BLOB_A))),
+        (
+            f"ether[(12+1)*2:4] != 3 && {A}",
+            And((Pcap("ether[(12+1)*2:4] != 3"), BLOB_A)),
+        ),
+        (f"host rock-and-roll.example or {A}", Or((Pcap("host rock-and-roll.example"), BLOB_A))),
+        (f"(tcp and {A}) or {B}", Or((And((Pcap("tcp"), BLOB_A)), BLOB_B))),
+    ],
+)
+def test_an_expression_is_read_as(expression: str, tree: Tree) -> None:
+    assert shape(parse(expression)) == tree
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        f"{A} or tcp and udp",
+        f"tcp or udp and {A}",
+        f"tcp or {A} and udp",
+        f"{A} or {B} and tcp",
+        f"udp or tcp and port 80 or {A}",
+    ],
+)
+def test_what_the_two_rules_read_differently_is_refused_with_both(expression: str) -> None:
+    message = refusal(expression)
+    assert "can be read two ways" in message
+    readings = [line.strip() for line in message.splitlines() if line.startswith("    ")]
+    assert len(readings) == 2
+    assert readings[0] != readings[1]
+    first, second = (shape(parse(reading)) for reading in readings)
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("expression", "at"),
+    [
+        (f"port 80 or {A} or 443", "443"),
+        (f"{A} and 10.1.2.3", "10.1.2.3"),
+        (f"{A} and not example.com", "not example.com"),
+        (f"tcp and {A} or (8080 and {B})", "8080 and"),
+        (f"{A} or fe80::1", "fe80::1"),
+    ],
+)
+def test_a_qualifier_is_not_inherited_across_a_blob(expression: str, at: str) -> None:
+    message = refusal(expression)
+    assert "say what this is" in message
+    assert caret_column(message).startswith(at)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected", "at"),
+    [
+        ("Blob(FrameData, 0, 1)", "== or !=", ""),
+        ("Blob(FrameData, 0, 1) = 1", "== or !=", "= 1"),
+        ("Blob(FrameData, 0, 1) < 1", "== or !=", "< 1"),
+        ("Blob(FrameData, 0, 1) == ", "a number", ""),
+        ("Blob(FrameData, 0, 1) == x", "a number", "x"),
+        ("Blob(FrameData, 0, 1) == 0x1g", "a number", "0x1g"),
+        ("Blob(FrameData, 0, 1) == 10.1.2.3", "a number", "10.1.2.3"),
+        ("Blob(FrameData, 0, 1) == -1", "a number", "-1"),
+        ("Blob(FrameData, 0, 1) == 256", "wider than the blob", "256"),
+        ("Blob(FrameData, 0, 4) == 0x100000000", "wider than the blob", "0x100000000"),
+        ("Blob(FrameData, 0, 16) == 0x" + "f" * 33, "wider than the blob", "0xf"),
+        ("Blob(FrameData, 0, 16) == " + "9" * 5000, "fits nowhere", "9"),
+        ("Blob(FrameData, 0, 0) == 1", "1 to 16", "0)"),
+        ("Blob(FrameData, 0, 17) == 1", "1 to 16", "17)"),
+        ("Blob(FrameData, 2147483648, 1) == 1", "offset is at most", "2147483648"),
+        ("Blob(FrameData, -1, 1) == 1", "the offset", "-1"),
+        ("Blob(FrameData 0, 1) == 1", "a comma", "0, 1"),
+        ("Blob(FrameData, 0) == 1", "a comma and the length", ") =="),
+        ("Blob(Frame, 0, 1) == 1", "FrameData", "Frame,"),
+        ("Blob(FrameData, 0, 1 == 1", "a closing parenthesis", "== 1"),
+        (f"{A} {B}", "AND, OR", "Blob(FrameData, 1"),
+        (f"tcp {A}", "AND or OR", "Blob"),
+        (f"{A} tcp", "AND, OR", "tcp"),
+        (f"{A} and", "a comparison", ""),
+        (f"and {A}", "a comparison", "and"),
+        (f"{A} or or {B}", "a comparison", "or Blob"),
+        (f"not and {A}", "a comparison", "and"),
+        (f"({A}", "not closed", "("),
+        (f"{A})", "not opened", ")"),
+        (f"(tcp or ({A})", "not closed", "(tcp"),
+        (f"{A} and (tcp", "not closed", "(tcp"),
+        (f"() or {A}", "say what this is", "() or"),
+    ],
+)
+def test_what_our_grammar_refuses_shows_text_caret_and_what_was_expected(
+    expression: str, expected: str, at: str
+) -> None:
+    message = refusal(expression)
+    assert expected in message
+    assert caret_column(message).startswith(at)
+
+
+def test_what_libpcap_refuses_shows_the_text_and_libpcaps_words() -> None:
+    message = refusal("tcp prot 443")
+    assert "syntax error" in message
+    assert "tcp prot 443" in message
+    assert "small letters" in refusal("tcp AND udp")
+    assert "syntax error" in refusal(f"{A} or tcp prot 443")
+    assert "NUL" in refusal("tcp\0")
+
+
+def test_nesting_and_length_have_limits() -> None:
+    deep = "(" * DEEPEST + A + ")" * DEEPEST
+    assert shape(parse(deep)) == BLOB_A
+    assert "levels" in refusal(f"({deep})")
+    assert "levels" in refusal("not " * (DEEPEST + 1) + A)
+    assert "longer than" in refusal("a" * (17 << 20))
+
+
+def test_a_caret_points_into_the_right_line_of_a_long_filter() -> None:
+    text = "\n".join([f"{A} or"] * 3 + ["x" * 200 + " or " + A + " === 2"])
+    message = refusal(text.replace("x" * 200, "(" + "tcp or " * 40 + "udp)"))
+    assert caret_column(message).startswith("===")
+    assert len(max(message.splitlines(), key=len)) < 120
+
+
+def test_rubbish_never_does_worse_than_a_refusal(
+    rng: random.Random,
+) -> None:
+    words = "Blob(FrameData, 0 1) == != 0xff and or not ( ) tcp port 80 ! [ ] && || é \\ 10.1.2.3"
+    pieces = [*words.split(), " ", "\n", A]
+    for _ in range(3000):
+        text = " ".join(rng.choice(pieces) for _ in range(rng.randrange(12)))
+        try:
+            parse(text)
+        except fastcap.FilterError as error:
+            assert str(error).startswith("filter:")
+
+
+# ---- Meaning ------------------------------------------------------------------------------------
+
+
+def test_random_blob_expressions_agree_with_the_reference_on_random_and_short_frames(
+    rng: random.Random,
+) -> None:
+    taken = 0
+    for _ in range(400):
+        tree = reference.random_tree(rng)
+        text = reference.as_text(tree, rng)
+        compiled = fastcap.compile(text)
+        for _ in range(50):
+            size = rng.choice((0, 1, 3, 16, 60, rng.randrange(60)))
+            frame = bytes(rng.choice((0, 0, 1, 255)) for _ in range(size))
+            expected = reference.matches(tree, frame)
+            assert compiled.matches(frame) == expected, (text, frame.hex())
+            taken += expected
+    assert taken > 1000
+
+
+def test_a_blob_past_the_end_is_false_by_itself_and_decides_for_no_other() -> None:
+    past = "Blob(FrameData, 10, 4)"
+    frame = bytes([1]) + bytes(12)  # one byte short
+    assert not fastcap.compile(f"{past} == 0").matches(frame)
+    assert not fastcap.compile(f"{past} != 0").matches(frame)
+    assert fastcap.compile(f"not {past} == 0").matches(frame)
+    assert fastcap.compile(f"not {past} != 0").matches(frame)
+    assert fastcap.compile(f"{past} == 0 or {A}").matches(frame)
+    assert fastcap.compile(f"{A} and not {past} == 0").matches(frame)
+    assert fastcap.compile(f"{past} == 0").matches(frame + b"\0")
+
+
+def test_a_long_blob_whose_first_bytes_differ_is_still_false_when_its_last_are_missing() -> None:
+    for length in range(2, 17):
+        unequal = fastcap.compile(f"Blob(FrameData, 0, {length}) != 0")
+        assert unequal.matches(b"\1" * length)
+        assert not unequal.matches(b"\1" * (length - 1))
+        assert not unequal.matches(bytes(length))
+
+
+def test_a_pcap_chunk_past_the_end_is_false_by_itself_in_a_mixed_expression() -> None:
+    frame = bytes([1, 2])
+    assert fastcap.compile(f"ether[100] == 0 or {A}").matches(frame)
+    assert fastcap.compile(f"{A} and not {B} or ether[100] == 0").matches(bytes([1, 3]))
+    assert not fastcap.compile(f"ether[100] == 0 and {A}").matches(frame)
+    # alone, libpcap's rule holds: the frame is rejected at once
+    assert not fastcap.compile("not ether[100] == 0").matches(frame)
+    assert not fastcap.compile("ether[100] == 0 or ether[0] == 1").matches(frame)
+
+
+def test_a_division_by_zero_in_a_chunk_decides_for_no_other_term() -> None:
+    chunk = "1 / ether[1] == 1"
+    assert not fastcap.compile(chunk).matches(bytes(2))
+    assert fastcap.compile(f"{chunk} or {A}").matches(bytes([1, 0]))
+    assert fastcap.compile(f"{chunk} and not {A}").matches(bytes([0, 1]))
+
+
+def test_chunks_do_not_see_each_others_registers(rng: random.Random) -> None:
+    """Mixed expressions over many kinds of frames equal their chunks run alone."""
+    chunks = ["tcp port 80", "len > 100", "ip[6:2] & 0x1fff = 0", "udp", "host 10.35.69.103"]
+    frames = pcaps.some_frames(rng, 300)
+    alone = {chunk: fastcap.compile(chunk) for chunk in chunks}
+    blob = "Blob(FrameData, 12, 2) == 0x0800"
+    for first in chunks:
+        for second in chunks:
+            mixed = fastcap.compile(f"{first} or ({blob} and {second})")
+            other = fastcap.compile(f"({first} or {blob}) and ({second} or not {blob})")
+            for frame in frames:
+                one = alone[first].matches(frame.data, frame.wire)
+                two = alone[second].matches(frame.data, frame.wire)
+                there = frame.data[12:14] == b"\x08\x00"
+                assert mixed.matches(frame.data, frame.wire) == (one or (there and two))
+                assert other.matches(frame.data, frame.wire) == (
+                    (one or there) and (two or not there)
+                )
+
+
+def test_many_alternatives_for_the_same_bytes_become_a_set_and_mean_the_same(
+    rng: random.Random,
+) -> None:
+    values = rng.sample(range(1 << 32), 500)
+    text = " or ".join(f"Blob(FrameData, 2, 4) == {value}" for value in values)
+    program = lower(parse(f"{text} or {A}"), 1)
+    assert len(program.instructions) < 10
+    assert program.sets == (tuple(sorted(values)),)
+    compiled = fastcap.compile(f"{text} or {A}")
+    for value in [*values, *rng.sample(range(1 << 32), 500)]:
+        assert compiled.matches(b"\0\0" + value.to_bytes(4, "big")) == (value in values)
+    assert compiled.matches(b"\1")
+    assert not compiled.matches(b"\0" * 5)
+
+
+def test_eight_hundred_hosts_compile_in_a_moment_and_still_match() -> None:
+    """libpcap's optimiser alone takes 23 s for these; asserted is that they work at all."""
+    compiled = fastcap.compile(" or ".join(f"host 10.0.{i >> 8}.{i & 255}" for i in range(800)))
+    packet = pcaps.ethernet(pcaps.ipv4(b"", 6, "10.0.3.31", "1.2.3.4"), 0x0800)
+    assert compiled.matches(packet)
+    packet = pcaps.ethernet(pcaps.ipv4(b"", 6, "10.0.3.32", "1.2.3.4"), 0x0800)
+    assert not compiled.matches(packet)
+
+
+# ---- Explaining ---------------------------------------------------------------------------------
+
+
+def test_explain_names_bytes_values_and_the_rule_for_short_frames() -> None:
+    text = fastcap.compile(f"Blob(FrameData, 26, 4) == 0x0a234567 or (not {A} and tcp)").explain()
+    assert "bytes 26 to 29 are 0x0a234567 (10.35.69.103)" in text
+    assert "not this:" in text
+    assert "libpcap takes: tcp" in text
+    assert "false where the frame's captured bytes end" in text
+    assert "makes the whole filter reject the frame" in fastcap.compile("tcp").explain()
+    assert "every frame" in fastcap.compile("").explain()
