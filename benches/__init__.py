@@ -1,0 +1,1 @@
+"""How fast fastcap is: benches of its parts, and whole commands beside their peers."""
