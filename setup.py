@@ -7,7 +7,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 CORE = "fastcap_core"
-FLAGS = ["-std=c11", "-O2", "-fvisibility=hidden", "-D_GNU_SOURCE", "-fPIC"]
+FLAGS = ["-std=c11", "-O2", "-fvisibility=hidden", "-D_GNU_SOURCE", "-D_DARWIN_C_SOURCE", "-fPIC"]
 # Warnings are errors for us, not for people whose compiler knows more of them than ours.
 STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror"]
 

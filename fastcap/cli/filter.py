@@ -148,7 +148,7 @@ def _read_filter(path: str) -> str:
     try:
         if path == "-":
             return sys.stdin.read()
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             return file.read()
     except OSError as error:
         raise InputError(f"{path}: {why(error)}") from error
