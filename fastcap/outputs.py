@@ -69,7 +69,7 @@ def resolve(name: str, sources: Iterable[Source], *, series: bool, force: bool) 
     else:
         target = Target(name, in_place=_is_in_place(name))
     if series:
-        _check_series(target, force=force)
+        _check_series(target, sources, force=force)
         return target
     _refuse_input(name, sources)
     if not target.in_place and not force and os.path.lexists(name):
@@ -82,11 +82,13 @@ def _is_in_place(name: str) -> bool:
         return True
     try:
         mode = os.stat(name).st_mode
-    except OSError:
+    except FileNotFoundError:
         folder = os.path.dirname(name) or "."
         if not os.path.isdir(folder):
             raise OutputError(f"{name}: no directory {folder}; create it first") from None
         return False
+    except OSError as error:
+        raise _refusal(name, error) from error
     if stat.S_ISDIR(mode):
         raise OutputError(f"{name}: a directory; name a file in it")
     return not stat.S_ISREG(mode)
@@ -104,10 +106,12 @@ def _refuse_input(name: str, sources: Iterable[Source]) -> None:
             raise UsageError(f"{name}: the output is also an input ({source.name})")
 
 
-def _check_series(target: Target, *, force: bool) -> None:
+def _check_series(target: Target, sources: Iterable[Source], *, force: bool) -> None:
     if target.in_place:
         raise UsageError(f"--output-size splits files; {target.name} is written in place")
     parts = existing_parts(target.name)
+    for part in parts:
+        _refuse_input(part, sources)
     if parts and not force:
         raise OutputError(
             f"{parts[0]}: exists, of an earlier series; "

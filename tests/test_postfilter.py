@@ -435,6 +435,16 @@ def test_an_output_that_is_an_input_by_any_name_is_refused(tmp_path: Path) -> No
     assert source.read_bytes() == before
 
 
+def test_a_series_that_would_replace_an_input_is_refused(tmp_path: Path) -> None:
+    source = Path(
+        pcaps.write(tmp_path / "net_00000001.pcap", pcaps.capture([Frame(1, 9, bytes(9))]))
+    )
+    before = source.read_bytes()
+    with pytest.raises(fastcap.UsageError, match="also an input"):
+        fastcap.filter_files("", [source], tmp_path / "net.pcap", output_size=1024, force=True)
+    assert source.read_bytes() == before
+
+
 def test_fifos_are_read_and_written_in_place(rng: random.Random, tmp_path: Path) -> None:
     data = pcaps.capture(pcaps.some_frames(rng, 3000))
     incoming, outgoing = tmp_path / "in.fifo", tmp_path / "out.fifo"
