@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(wildcard csrc/*.[ch] fastcap/_native/*.pyx fastcap/_native/*.pxd)
+STUBBED := $(subst /,.,$(patsubst %.pyi,%,$(wildcard fastcap/_native/*.pyi)))
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: demo test lint format bench sanitize fuzz clean
@@ -19,6 +20,8 @@ lint: $(VENV)/built
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/stubtest --mypy-config-file pyproject.toml --allowlist tests/stubtest.allow \
+		--ignore-unused-allowlist $(STUBBED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastcap/_native
 	$(BIN)/clang-format --dry-run --Werror csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.c
 

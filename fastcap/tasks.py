@@ -62,8 +62,9 @@ class Result(NamedTuple):
 
 
 def run_task(task: Task, cancel: Cancel, memory: Memory) -> Result:
-    """Reads and filters one range, in buffers of `memory` and new ones. InputError where the file cannot be read or is not what it was
-    when its header was read; Interrupted when `cancel` is set."""
+    """Reads and filters one range, in buffers of `memory` and new ones. InputError where the file
+    cannot be read or is not what it was when its header was read; Interrupted when `cancel` is
+    set."""
     try:
         fd = os.open(task.path, os.O_RDONLY | os.O_CLOEXEC)
         try:

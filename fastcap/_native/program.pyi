@@ -1,7 +1,7 @@
-from typing_extensions import Buffer
+from typing_extensions import Buffer, Self
 
 INSTRUCTION_SIZE: int
 
 class NativeProgram:
-    def __init__(self, instructions: bytes, sets: tuple[bytes, ...] = ()) -> None: ...
+    def __new__(cls, instructions: bytes, sets: tuple[bytes, ...] = ()) -> Self: ...
     def run(self, frame: Buffer, wire_length: int) -> int: ...
