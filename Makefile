@@ -23,12 +23,12 @@ lint: $(VENV)/built
 	$(BIN)/stubtest --mypy-config-file pyproject.toml --allowlist tests/stubtest.allow \
 		--ignore-unused-allowlist $(STUBBED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastcap/_native
-	$(BIN)/clang-format --dry-run --Werror csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.c
+	$(BIN)/clang-format --dry-run --Werror csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch]
 
 format: $(VENV)/built
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/clang-format -i csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.c
+	$(BIN)/clang-format -i csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch]
 
 # Nanoseconds a frame of each part, then whole commands beside the peers that are installed.
 bench: $(VENV)/built
@@ -39,7 +39,7 @@ bench: $(VENV)/built
 sanitize: $(VENV)/built
 	$(PYTEST) tests/test_c.py $(ARGS)
 
-# libFuzzer (clang) for SECONDS on each target.
+# libFuzzer (clang and its runtime, Debian's libclang-rt-dev) for SECONDS on each target.
 SECONDS ?= 60
 fuzz: $(VENV)/built
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)

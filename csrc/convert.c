@@ -32,6 +32,8 @@ static void store_record(uint8_t *at, const struct fc_pcap_record *record, bool 
 
 int fc_convert_append(const struct fc_convert *convert, const uint8_t *records, size_t length,
                       uint32_t longest, struct fc_buffer *output) {
+    if (length == 0)
+        return FC_OK;
     if (is_copy(convert, longest))
         return fc_buffer_append(output, records, length);
     int status = fc_buffer_reserve(output, length);

@@ -3,8 +3,8 @@
  * Appends bytes to one open file in writes of FC_WRITER_BLOCK bytes at offsets that are multiples
  * of it. So written, a file lies in the page cache in large folios, and whoever reads it next is
  * two to three times faster than after small writes. Only the last write is smaller.
- * Pipes, sockets and terminals get what they have room for, so that a writer whose reader sleeps
- * still notices `cancel` within a tenth of a second.
+ * Pipes and sockets get what they have room for, so that a writer whose reader sleeps still notices
+ * `cancel` within a tenth of a second; so do terminals that are open non-blocking.
  *
  * The struct owns its block and borrows the descriptor. One thread at a time.
  */

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The walk over records, with bytes that lie: every reason to stop, at its exact offset, and never
+ * a read outside. All bytes lie at the end of a block of their own, where ASAN guards them.
+ */
+#include "check.h"
+#include "reference.h"
+#include "scan.h"
+
+enum { LAYOUTS = 4 };
+
+static struct fc_scan scan_of(const struct made *made, struct fc_pcap_layout layout) {
+    return (struct fc_scan){.bytes = made->bytes, .length = made->length, .layout = layout};
+}
+
+static enum fc_scan_stop next(struct fc_scan *scan, struct fc_pcap_record *record) {
+    return fc_scan_next(scan, scan->layout.swapped, record);
+}
+
+/* Reads `records` records, then stops for `stop` at `offset`, and again when asked again. */
+static void check_walk(const struct made *made, struct fc_pcap_layout layout, size_t records,
+                       enum fc_scan_stop stop, size_t offset) {
+    struct fc_scan scan = scan_of(made, layout);
+    struct fc_pcap_record record;
+    for (size_t i = 0; i < records; i++)
+        CHECK_IS(next(&scan, &record), FC_SCAN_RECORD);
+    for (int again = 0; again < 2; again++) {
+        CHECK_IS(next(&scan, &record), stop);
+        CHECK_IS(scan.offset, offset);
+    }
+}
+
+static void empty_input_ends_at_once(void) {
+    struct made made = {0};
+    for (uint32_t number = 0; number < LAYOUTS; number++)
+        check_walk(&made, layout_number(number), 0, FC_SCAN_END, 0);
+    made_exact(&made);
+    for (uint32_t number = 0; number < LAYOUTS; number++)
+        check_walk(&made, layout_number(number), 0, FC_SCAN_END, 0);
+    made_free(&made);
+}
+
+static void fields_and_frames_come_out_as_they_went_in(void) {
+    const struct fc_pcap_record records[] = {
+        {0, 0, 0, 1},
+        {1, 2, 3, 4},
+        {0x01020304, 999999, 60, 60},
+        {UINT32_MAX, UINT32_MAX, 0, UINT32_MAX},
+        {5, 0, 1, 0}, /* fewer bytes on the wire than captured: odd, and not ours to judge */
+        {1700000000, 123456, 1514, 9000},
+    };
+    enum { COUNT = sizeof records / sizeof *records };
+    for (uint32_t number = 0; number < LAYOUTS; number++) {
+        struct fc_pcap_layout layout = layout_number(number);
+        struct made made = {0};
+        for (size_t i = 0; i < COUNT; i++) {
+            made_header(&made, layout.swapped, records[i].seconds, records[i].fraction,
+                        records[i].captured, records[i].wire);
+            memset(made_room(&made, records[i].captured), (int)i + 1, records[i].captured);
+        }
+        made_exact(&made);
+        struct fc_scan scan = scan_of(&made, layout);
+        size_t offset = 0;
+        for (size_t i = 0; i < COUNT; i++) {
+            struct fc_pcap_record record;
+            check_about("layout %u, record %zu", number, i);
+            CHECK_IS(next(&scan, &record), FC_SCAN_RECORD);
+            CHECK(memcmp(&record, &records[i], sizeof record) == 0);
+            offset += 16 + (size_t)record.captured;
+            CHECK_IS(scan.offset, offset);
+            for (uint32_t byte = 0; byte < record.captured; byte++)
+                CHECK_IS(scan.bytes[scan.offset - record.captured + byte], i + 1);
+            CHECK_IS(fc_pcap_nanoseconds(&record, layout.nanoseconds),
+                     reference_nanoseconds(&records[i], layout.nanoseconds));
+        }
+        check_walk(&made, layout, COUNT, FC_SCAN_END, made.length);
+        made_free(&made);
+    }
+}
+
+/* The second record is cut at every byte there is. */
+static void a_cut_stops_where_the_record_starts(void) {
+    enum { FIRST = 16 + 10, SECOND = 16 + 30 };
+    for (uint32_t number = 0; number < LAYOUTS; number++) {
+        for (size_t left = 0; left <= SECOND; left++) {
+            struct fc_pcap_layout layout = layout_number(number);
+            struct made made = {0};
+            made_record(&made, layout.swapped, 1, 2, 10, 10);
+            made_record(&made, layout.swapped, 1, 3, 30, 30);
+            made.length = FIRST + left;
+            made_exact(&made);
+            check_about("layout %u, %zu bytes of the second record", number, left);
+            if (left == 0)
+                check_walk(&made, layout, 1, FC_SCAN_END, FIRST);
+            else if (left < 16)
+                check_walk(&made, layout, 1, FC_SCAN_CUT_HEADER, FIRST);
+            else if (left < SECOND)
+                check_walk(&made, layout, 1, FC_SCAN_CUT_FRAME, FIRST);
+            else
+                check_walk(&made, layout, 2, FC_SCAN_END, FIRST + SECOND);
+            made_free(&made);
+        }
+    }
+}
+
+/* Whatever follows: nothing, less than the frame, or all of it. */
+static void a_captured_length_above_the_most_is_damage(void) {
+    const uint32_t lengths[] = {65, 66, 0x7fffffff, 0x80000000, UINT32_MAX - 15, UINT32_MAX};
+    for (uint32_t number = 0; number < LAYOUTS; number++) {
+        struct fc_pcap_layout layout = layout_number(number);
+        layout.max_captured = 64;
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+            for (size_t behind = 0; behind <= 80; behind += 8) {
+                struct made made = {0};
+                made_record(&made, layout.swapped, 1, 2, 64, 64); /* the most is allowed */
+                made_header(&made, layout.swapped, 1, 2, lengths[i], lengths[i]);
+                memset(made_room(&made, behind), 1, behind);
+                made_exact(&made);
+                check_about("layout %u, captured length %u", number, lengths[i]);
+                check_walk(&made, layout, 1, FC_SCAN_TOO_LONG, 80);
+                made_free(&made);
+            }
+        }
+    }
+}
+
+/* With no bound but 32 bits, adding up lengths must not wrap either. */
+static void the_longest_captured_lengths_are_cut_frames(void) {
+    const uint32_t lengths[] = {17, 0x7fffffff, 0x80000000, UINT32_MAX - 15, UINT32_MAX};
+    for (uint32_t number = 0; number < LAYOUTS; number++) {
+        struct fc_pcap_layout layout = layout_number(number);
+        layout.max_captured = UINT32_MAX;
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+            struct made made = {0};
+            made_header(&made, layout.swapped, 0, 0, lengths[i], 0);
+            memset(made_room(&made, 16), 0, 16);
+            made_exact(&made);
+            check_about("layout %u, captured length %u", number, lengths[i]);
+            check_walk(&made, layout, 0, FC_SCAN_CUT_FRAME, 0);
+            made_free(&made);
+        }
+    }
+}
+
+static void a_header_of_zeros_is_a_hole(void) {
+    for (uint32_t number = 0; number < LAYOUTS; number++) {
+        for (size_t behind = 0; behind < 40; behind++) {
+            struct fc_pcap_layout layout = layout_number(number);
+            struct made made = {0};
+            made_record(&made, layout.swapped, 1, 2, 7, 7);
+            memset(made_room(&made, 16 + behind), 0, 16 + behind);
+            made_exact(&made);
+            check_about("layout %u, %zu zeros behind", number, behind);
+            check_walk(&made, layout, 1, FC_SCAN_ZEROS, 23);
+            made_free(&made);
+        }
+    }
+}
+
+static void one_bit_in_a_header_of_zeros_makes_it_a_record(void) {
+    for (size_t bit = 0; bit < 128; bit++) {
+        struct fc_pcap_layout layout = layout_number(0);
+        struct made made = {0};
+        memset(made_room(&made, 16), 0, 16);
+        made.bytes[bit / 8] = (uint8_t)(1u << bit % 8);
+        made_exact(&made);
+        check_about("bit %zu", bit);
+        struct fc_pcap_record record;
+        enum fc_scan_stop expected = reference_record(made.bytes, 16, 0, &layout, &record);
+        CHECK((bit / 32 == 2) == (expected != FC_SCAN_RECORD));
+        check_walk(&made, layout, expected == FC_SCAN_RECORD,
+                   expected == FC_SCAN_RECORD ? FC_SCAN_END : expected,
+                   expected == FC_SCAN_RECORD ? 16 : 0);
+        made_free(&made);
+    }
+}
+
+/* Small numbers more often than large ones, so that some of it is records. */
+static void random_bytes_walk_as_the_reference_walks(void) {
+    const uint32_t largest[] = {0, 1, 20, 40, UINT32_MAX};
+    for (int round = 0; round < 20000; round++) {
+        struct fc_pcap_layout layout = layout_number(random32());
+        layout.max_captured = largest[random_below(5)];
+        struct made made = {0};
+        size_t length = random_below(200);
+        while (made.length < length)
+            made_number(&made, random_below(8) == 0 ? random32() : random_below(24),
+                        layout.swapped);
+        made.length = length;
+        made_exact(&made);
+        check_about("round %d", round);
+        struct fc_scan scan = scan_of(&made, layout);
+        size_t offset = 0;
+        for (enum fc_scan_stop stop = FC_SCAN_RECORD; stop == FC_SCAN_RECORD;) {
+            struct fc_pcap_record expected;
+            struct fc_pcap_record record;
+            stop = reference_record(made.bytes, made.length, offset, &layout, &expected);
+            CHECK_IS(next(&scan, &record), stop);
+            if (stop == FC_SCAN_RECORD) {
+                CHECK(memcmp(&record, &expected, sizeof record) == 0);
+                offset += 16 + (size_t)expected.captured;
+            }
+            CHECK_IS(scan.offset, offset);
+        }
+        made_free(&made);
+    }
+}
+
+static void damage_has_a_text_and_the_rest_has_none(void) {
+    CHECK(fc_scan_damage_text(FC_SCAN_RECORD) == NULL);
+    CHECK(fc_scan_damage_text(FC_SCAN_END) == NULL);
+    CHECK(fc_scan_damage_text(FC_SCAN_CALLER) == NULL);
+    const enum fc_scan_stop damage[] = {FC_SCAN_CUT_HEADER, FC_SCAN_CUT_FRAME, FC_SCAN_TOO_LONG,
+                                        FC_SCAN_ZEROS};
+    for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
+        const char *text = fc_scan_damage_text(damage[i]);
+        CHECK(text != NULL && strlen(text) > 0);
+        CHECK_IS(fc_scan_is_cut(damage[i]),
+                 damage[i] == FC_SCAN_CUT_HEADER || damage[i] == FC_SCAN_CUT_FRAME);
+    }
+    CHECK(!fc_scan_is_cut(FC_SCAN_END) && !fc_scan_is_cut(FC_SCAN_CALLER));
+}
+
+/* ---- fc_scan_take ------------------------------------------------------------------------ */
+
+/* Three records of 20, 30 and 25 bytes; the second is the latest, the third the earliest. */
+static struct made three_records(bool swapped) {
+    struct made made = {0};
+    made_record(&made, swapped, 10, 500, 4, 4);
+    made_record(&made, swapped, 12, 600, 14, 14);
+    made_record(&made, swapped, 9, 700, 9, 9);
+    made_exact(&made);
+    return made;
+}
+
+static void take_fills_the_room_and_no_more(void) {
+    const struct {
+        uint64_t room;
+        bool at_least_one;
+        uint64_t frames;
+        size_t offset;
+    } cases[] = {
+        {0, false, 0, 0},           {0, true, 1, 20},          {19, false, 0, 0},
+        {19, true, 1, 20},          {20, false, 1, 20},        {20, true, 1, 20},
+        {49, false, 1, 20},         {49, true, 1, 20},         {50, false, 2, 50},
+        {74, true, 2, 50},          {75, false, 3, 75},        {76, false, 3, 75},
+        {UINT64_MAX, false, 3, 75}, {UINT64_MAX, true, 3, 75},
+    };
+    for (uint32_t number = 0; number < LAYOUTS; number++) {
+        struct fc_pcap_layout layout = layout_number(number);
+        struct made made = three_records(layout.swapped);
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            struct fc_scan scan = scan_of(&made, layout);
+            struct fc_scan_summary summary;
+            memset(&summary, 0x55, sizeof summary);
+            check_about("layout %u, case %zu", number, i);
+            fc_scan_take(&scan, cases[i].room, cases[i].at_least_one, &summary);
+            CHECK_IS(summary.frames, cases[i].frames);
+            CHECK_IS(scan.offset, cases[i].offset);
+            int64_t fraction = layout.nanoseconds ? 1 : 1000;
+            if (cases[i].frames == 3)
+                CHECK_IS(summary.first_ns, 9000000000 + 700 * fraction);
+            if (cases[i].frames == 1)
+                CHECK_IS(summary.first_ns, 10000000000 + 500 * fraction);
+            if (cases[i].frames == 1)
+                CHECK_IS(summary.last_ns, summary.first_ns);
+            if (cases[i].frames > 1)
+                CHECK_IS(summary.last_ns, 12000000000 + 600 * fraction);
+        }
+        made_free(&made);
+    }
+}
+
+static void take_counts_its_room_from_where_it_starts(void) {
+    struct fc_pcap_layout layout = layout_number(0);
+    struct made made = three_records(layout.swapped);
+    struct fc_scan_summary summary;
+    struct fc_scan scan = scan_of(&made, layout);
+    scan.offset = 20;
+    fc_scan_take(&scan, 30, false, &summary);
+    CHECK_IS(summary.frames, 1);
+    CHECK_IS(scan.offset, 50);
+    fc_scan_take(&scan, 24, false, &summary);
+    CHECK_IS(summary.frames, 0);
+    CHECK_IS(scan.offset, 50);
+    fc_scan_take(&scan, 24, true, &summary);
+    CHECK_IS(summary.frames, 1);
+    CHECK_IS(scan.offset, 75);
+    fc_scan_take(&scan, UINT64_MAX, true, &summary);
+    CHECK_IS(summary.frames, 0);
+    CHECK_IS(scan.offset, 75);
+    made_free(&made);
+}
+
+static void take_stops_before_damage(void) {
+    for (size_t cut = 51; cut < 75; cut++) {
+        struct fc_pcap_layout layout = layout_number(0);
+        struct made made = three_records(layout.swapped);
+        made.length = cut;
+        made_exact(&made);
+        struct fc_scan scan = scan_of(&made, layout);
+        struct fc_scan_summary summary;
+        check_about("cut at %zu", cut);
+        fc_scan_take(&scan, UINT64_MAX, true, &summary);
+        CHECK_IS(summary.frames, 2);
+        CHECK_IS(scan.offset, 50);
+        made_free(&made);
+    }
+}
+
+/* ---- fc_scan_guess ----------------------------------------------------------------------- */
+
+/* From every offset: the next start of a record, or one behind it; none only near the end. */
+static void a_guess_finds_the_next_record_in_traffic(void) {
+    for (uint32_t number = 0; number < LAYOUTS; number++) {
+        struct fc_pcap_layout layout = layout_number(number);
+        struct made made = {0};
+        made_traffic(&made, &layout, 120, 200);
+        made_exact(&made);
+        struct fc_scan scan = scan_of(&made, layout);
+        struct fc_pcap_record record;
+        size_t start = 0; /* of the first record at or behind `offset` */
+        size_t starts_left = 120;
+        for (size_t offset = 0; offset <= made.length; offset++) {
+            check_about("layout %u, from %zu", number, offset);
+            size_t found = fc_scan_guess(&scan, offset);
+            if (starts_left >= 3)
+                CHECK_IS(found, start);
+            else
+                CHECK(found == start || found == SIZE_MAX);
+            if (offset == start && starts_left > 0) {
+                scan.offset = start;
+                CHECK_IS(next(&scan, &record), FC_SCAN_RECORD);
+                start = scan.offset;
+                starts_left--;
+            }
+        }
+        made_free(&made);
+    }
+}
+
+static void a_guess_bears_pauses_and_steps_back_of_an_hour(void) {
+    struct fc_pcap_layout layout = layout_number(0);
+    struct made made = {0};
+    memset(made_room(&made, 11), 0xff, 11);
+    for (uint32_t i = 0; i < 40; i++)
+        made_record(&made, false, 1700000000 + (i % 3) * 3600, i, 20, 60);
+    made_exact(&made);
+    struct fc_scan scan = scan_of(&made, layout);
+    CHECK_IS(fc_scan_guess(&scan, 0), 11);
+    made_free(&made);
+}
+
+static void no_record_is_guessed_in_noise(void) {
+    enum { LENGTH = 1 << 16 };
+    for (uint32_t number = 0; number < LAYOUTS; number++) {
+        struct made made = {0};
+        uint8_t *bytes = made_room(&made, LENGTH);
+        made_exact(&made);
+        bytes = made.bytes;
+        struct fc_scan scan = scan_of(&made, layout_number(number));
+        check_about("layout %u", number);
+        random_fill(bytes, LENGTH);
+        CHECK_IS(fc_scan_guess(&scan, 0), SIZE_MAX);
+        memset(bytes, 0, LENGTH);
+        CHECK_IS(fc_scan_guess(&scan, 0), SIZE_MAX);
+        memset(bytes, 0xff, LENGTH);
+        CHECK_IS(fc_scan_guess(&scan, 0), SIZE_MAX);
+        memset(bytes, 'A', LENGTH);
+        CHECK_IS(fc_scan_guess(&scan, 0), SIZE_MAX);
+        made_free(&made);
+    }
+}
+
+/* Bytes that look like headers all the way, and lengths up to the largest that is allowed. */
+static void a_guess_stays_within_the_bytes(void) {
+    const uint32_t largest[] = {0, 64, 262144, UINT32_MAX};
+    for (int round = 0; round < 4000; round++) {
+        struct fc_pcap_layout layout = layout_number(random32());
+        layout.max_captured = largest[random_below(4)];
+        struct made made = {0};
+        size_t length = random_below(120);
+        while (made.length < length)
+            made_number(&made, random_below(16) == 0 ? random32() : random_below(40),
+                        layout.swapped);
+        made.length = length;
+        made_exact(&made);
+        struct fc_scan scan = scan_of(&made, layout);
+        for (size_t offset = 0; offset <= length + 20; offset++) {
+            check_about("round %d, from %zu of %zu", round, offset, length);
+            size_t found = fc_scan_guess(&scan, offset);
+            CHECK(found == SIZE_MAX || (found >= offset && found + 16 <= length));
+        }
+        CHECK_IS(fc_scan_guess(&scan, SIZE_MAX), SIZE_MAX);
+        CHECK_IS(fc_scan_guess(&scan, SIZE_MAX - 15), SIZE_MAX);
+        made_free(&made);
+    }
+}
+
+int main(void) {
+    TEST(empty_input_ends_at_once);
+    TEST(fields_and_frames_come_out_as_they_went_in);
+    TEST(a_cut_stops_where_the_record_starts);
+    TEST(a_captured_length_above_the_most_is_damage);
+    TEST(the_longest_captured_lengths_are_cut_frames);
+    TEST(a_header_of_zeros_is_a_hole);
+    TEST(one_bit_in_a_header_of_zeros_makes_it_a_record);
+    TEST(random_bytes_walk_as_the_reference_walks);
+    TEST(damage_has_a_text_and_the_rest_has_none);
+    TEST(take_fills_the_room_and_no_more);
+    TEST(take_counts_its_room_from_where_it_starts);
+    TEST(take_stops_before_damage);
+    TEST(a_guess_finds_the_next_record_in_traffic);
+    TEST(a_guess_bears_pauses_and_steps_back_of_an_hour);
+    TEST(no_record_is_guessed_in_noise);
+    TEST(a_guess_stays_within_the_bytes);
+    return check_result();
+}

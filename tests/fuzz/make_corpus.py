@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the seed inputs of the fuzz targets: small captures and programs, sound and damaged.
+
+Each target's .c file says how it reads its input. The same bytes come out in every run.
+"""
+
+import random
+import struct
+from pathlib import Path
+
+CORPUS = Path(__file__).parent / "corpus"
+
+# The settings that scan.c takes from the first eight bytes.
+SWAPPED, NANOSECONDS, TO_SWAPPED, TO_NANOSECONDS, PROGRAM, COUNT_ONLY, MEMORY = (
+    1 << bit for bit in range(7)
+)
+SIZE_65535, SIZE_262144, SIZE_LARGEST = 251, 252, 255
+NO_LIMIT = 255
+
+
+def settings(
+    flags: int = 0,
+    *,
+    snaplen: int = SIZE_262144,
+    longest: int = SIZE_262144,
+    to_snaplen: int = SIZE_262144,
+    limit: int = NO_LIMIT,
+    room: int = 12,
+    split: int = 128,
+    guess: int = 40,
+) -> bytes:
+    return bytes([flags, snaplen, longest, to_snaplen, limit, room, split, guess])
+
+
+def record(
+    seconds: int, fraction: int, frame: bytes, wire: int | None = None, order: str = "<"
+) -> bytes:
+    header = (seconds, fraction, len(frame), len(frame) if wire is None else wire)
+    return struct.pack(order + "4I", *header) + frame
+
+
+def traffic(count: int, order: str = "<", *, nanoseconds: bool = False) -> bytes:
+    source = random.Random(count)
+    second = 10**9 if nanoseconds else 10**6
+    return b"".join(
+        record(
+            1700000000 + i // 4,
+            source.randrange(second),
+            source.randbytes(source.randrange(60)),
+            60,
+            order,
+        )
+        for i in range(count)
+    )
+
+
+def scan_inputs() -> dict[str, bytes]:
+    some = traffic(8)
+    header = struct.pack("<4I", 1700000000, 5, 20, 20)
+    return {
+        "empty": b"",
+        "settings-only": settings(),
+        "records": settings() + some,
+        "many-records": settings(guess=100) + traffic(30),
+        "big-endian-to-nanoseconds": settings(SWAPPED | TO_NANOSECONDS) + traffic(8, ">"),
+        "nanoseconds-to-big-endian": settings(NANOSECONDS | TO_SWAPPED)
+        + traffic(8, nanoseconds=True),
+        "program": settings(PROGRAM) + some,
+        "program-and-limit": settings(PROGRAM | TO_SWAPPED, limit=2) + some,
+        "count-only": settings(PROGRAM | COUNT_ONLY) + some,
+        "memory": settings(PROGRAM | MEMORY | TO_SWAPPED, split=70) + some,
+        "snaplen": settings(PROGRAM | TO_NANOSECONDS, snaplen=20, to_snaplen=14) + some,
+        "cut-by-output": settings(to_snaplen=14) + some,
+        "cut-header": settings() + some + header[:15],
+        "cut-frame": settings() + some + header + b"x" * 19,
+        "too-long": settings(longest=SIZE_65535) + some + struct.pack("<4I", 1, 2, 65536, 65536),
+        "longest-length": settings(longest=SIZE_LARGEST) + struct.pack("<4I", 1, 2, 2**32 - 1, 4),
+        "zeros": settings() + some + bytes(40),
+        "fraction-of-seconds": settings(TO_NANOSECONDS) + record(7, 2**32 - 1, b"frame"),
+        "empty-frames": settings(PROGRAM) + record(1, 2, b"", 60) * 5,
+        "noise": settings(guess=0) + random.Random(1).randbytes(300),
+    }
+
+
+# In the order of reference_codes in tests/c/reference.h.
+CODES = """
+    ld ldh ldb  ldx+ ldhx+ ldbx+  ldmsh  ldi ldm ldlen  ldxi ldxm ldxlen  st stx
+    addk addx subk subx mulk mulx  divk divx modk modx  ork orx andk andx xork xorx
+    lshk lshx rshk rshx neg  ja jeqk jeqx jgtk jgtx jgek jgex  jsetk jsetx
+    retk reta tax txa  ldcap jset?
+""".split()
+AS_IT_IS, MENDED, SPREAD_SETS = 1, 2, 4
+
+
+def packed(*instructions: tuple[str, int, int, int]) -> bytes:
+    return b"".join(bytes([CODES.index(name), k, t, f]) for name, k, t, f in instructions)
+
+
+def program(flags: int, code: bytes, frame: bytes = bytes(range(40)), sets: bytes = b"") -> bytes:
+    return bytes([flags, len(frame), 60]) + sets + frame + code
+
+
+def program_inputs() -> dict[str, bytes]:
+    raw = struct.Struct("<HHIII")
+    source = random.Random(7)
+    ether_type = packed(
+        ("ldh", 12, 0, 2), ("jeqk", 8, 0, 1), ("retk", 255, 0, 0), ("retk", 0, 0, 0)
+    )
+    ip_header = packed(
+        ("ldmsh", 14, 0, 5),
+        ("ldhx+", 16, 0, 4),
+        ("jgtk", 80, 0, 3),
+        ("ldbx+", 255, 0, 2),
+        ("jsetk", 1, 0, 1),
+        ("reta", 0, 0, 0),
+        ("retk", 0, 0, 0),
+    )
+    arithmetic = b"".join(
+        packed((name, 33, 0, 0))
+        for name in CODES
+        if name[-1] in "kx" and name[:3] in {"add", "sub", "mul", "orx", "and", "xor", "lsh", "rsh"}
+    )
+    memory = packed(
+        ("ldi", 9, 0, 0), ("st", 3, 0, 0), ("stx", 15, 0, 0), ("ldm", 3, 0, 0), ("ldxm", 15, 0, 0)
+    )
+    divide = packed(
+        ("ldlen", 0, 0, 0),
+        ("divx", 0, 0, 1),
+        ("modx", 0, 0, 0),
+        ("modk", 7, 0, 0),
+        ("divk", 0, 0, 0),
+    )
+    end = packed(("reta", 0, 0, 0))
+    remainder = packed(("ldi", 9, 0, 0), ("modx", 0, 0, 1), ("retk", 1, 0, 0))
+    behind_tag = packed(("ld", 14, 0, 1), ("ldxi", 3, 0, 0), ("ldhx+", 20, 0, 0), ("addx", 0, 0, 0))
+    wrap = packed(("ldxi", 253, 0, 0), ("ldx+", 5, 0, 1), ("retk", 7, 0, 0), ("retk", 8, 0, 0))
+    compare = packed(
+        ("ldi", 5, 0, 0), ("ldxi", 5, 0, 0), ("jgex", 0, 1, 0), ("retk", 1, 0, 0), ("jgtx", 0, 0, 1)
+    )
+    one_set = bytes([4, 1, 5, 9, 255])
+    raw_program = raw.pack(0x28, 0, 12, 0, 1) + raw.pack(0x06, 0, 1, 0, 0) * 2
+    return {
+        "empty": b"",
+        "return": program(0, end),
+        "ether-type": program(0, ether_type),
+        "ether-type-cut": program(0, ether_type, b"\x08" * 13),
+        "ip-header": program(0, ip_header),
+        "arithmetic": program(0, packed(("ldcap", 0, 0, 0), ("ldxi", 5, 0, 0)) + arithmetic + end),
+        "memory": program(0, memory + end),
+        "divide-by-zero": program(0, divide + end),
+        "remainder-by-zero": program(0, remainder + end),
+        "behind-tag": program(0, behind_tag + end),
+        "offset-wraps": program(0, wrap),
+        "compare": program(0, compare + end * 2),
+        "header-length": program(0, packed(("ldmsh", 14, 0, 1), ("txa", 0, 0, 0)) + end),
+        "shift-by-32": program(
+            0, packed(("ldi", 255, 0, 0), ("lshk", 32, 0, 0), ("jeqk", 0, 0, 0)) + end
+        ),
+        "shift-right-by-32": program(0, packed(("ldi", 255, 0, 0), ("rshk", 32, 0, 0)) + end),
+        "no-such-set": program(1 << 4, packed(("jset?", 1, 0, 0)) + end, sets=one_set),
+        "load-target-outside": program(0, packed(("ldb", 0, 0, 1)) + end),
+        "jump-target-outside": program(0, packed(("jeqk", 0, 1, 0)) + end),
+        "set": program(
+            1 << 4, packed(("ldb", 5, 0, 1), ("jset?", 0, 1, 0)) + end * 2, sets=one_set
+        ),
+        "set-unsorted": program(1 << 4, end, sets=bytes([2, 5, 5])),
+        "jump-into-pair": program(
+            0, packed(("ja", 0, 1, 0), ("ldb", 0, 0, 1), ("jeqk", 0, 0, 1)) + end * 2
+        ),
+        "raw": program(AS_IT_IS, raw_program),
+        "raw-far-target": program(AS_IT_IS, raw.pack(0x15, 0, 1, 2**32 - 1, 0) + raw_program),
+        "raw-reserved": program(AS_IT_IS, raw.pack(0x00, 1, 1, 0, 0) + raw_program),
+        "falls-off": program(0, packed(("ldi", 1, 0, 0))),
+        "mended-noise": program(
+            MENDED | SPREAD_SETS | 2 << 4,
+            source.randbytes(200),
+            source.randbytes(60),
+            bytes([5, 1, 2, 3, 4, 5, 3, 7, 8, 9]),
+        ),
+        "mended-long": program(MENDED, source.randbytes(500), source.randbytes(90)),
+    }
+
+
+def main() -> None:
+    for target, inputs in {"scan": scan_inputs(), "program": program_inputs()}.items():
+        folder = CORPUS / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in inputs.items():
+            (folder / name).write_bytes(content)
+
+
+if __name__ == "__main__":
+    main()

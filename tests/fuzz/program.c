@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Bytes become instructions and sets. The checker must judge them as the rules say, and what it
+ * takes must end, and give for every frame what the slow evaluator gives, with the frame as one
+ * piece and with its tag apart.
+ *
+ * Input: flags; with flag 1 instructions as they are (16 bytes each), else packed so that most are
+ * valid (4 bytes each); sets; the frame; make_corpus.py writes the same.
+ */
+#include "program.h"
+
+#include "../c/reference.h"
+#include "target.h"
+
+enum { MOST_SETS = 3, MOST_VALUES = 32, MOST_INSTRUCTIONS = 128, MOST_FRAME = 96 };
+
+static const uint32_t special[] = {0x7fffffff, 0x80000000, 0xfffffff0, 0xfffffffc,
+                                   0xfffffffe, UINT32_MAX, 0x10000,    0x800};
+enum { SPECIAL = sizeof special / sizeof *special };
+
+/* Small numbers as they are, and a few large ones. */
+static uint32_t number_by(uint8_t choice) {
+    return choice < 256 - SPECIAL ? choice : special[choice - (256 - SPECIAL)];
+}
+
+static struct fc_instruction take_instruction(struct input *input, bool as_it_is) {
+    struct fc_instruction i = {0};
+    if (as_it_is) {
+        uint32_t code = take_number(input);
+        i.code = (uint16_t)code;
+        i.reserved = (uint16_t)(code >> 16);
+        i.k = take_number(input);
+        i.on_true = take_number(input);
+        i.on_false = take_number(input);
+        return i;
+    }
+    i.code = reference_codes[take_byte(input) % REFERENCE_CODES];
+    i.k = number_by(take_byte(input));
+    i.on_true = take_byte(input);
+    i.on_false = take_byte(input);
+    return i;
+}
+
+/* `flags` bits 1 and 2: targets, words and sets that are outside are brought inside. */
+static void mend(struct fc_instruction *i, size_t left, size_t set_count) {
+    if (left > 0) {
+        i->on_true %= (uint32_t)left;
+        i->on_false %= (uint32_t)left;
+    } else {
+        i->code = i->code & 0x08 ? 0x16 : 0x06;
+    }
+    if (i->code == 0x60 || i->code == 0x61 || i->code == 0x02 || i->code == 0x03)
+        i->k %= 16;
+    if (i->code == FC_JMP_IN_SET && set_count > 0)
+        i->k %= (uint32_t)set_count;
+}
+
+static bool set_is_valid(const struct fc_set *set) {
+    for (uint32_t i = 0; i + 1 < set->count; i++)
+        if (!(set->values[i] < set->values[i + 1]))
+            return false;
+    return true;
+}
+
+/* Every length of the frame that is near an edge: of the tag, of a load, of the frame. */
+static void check_runs(const struct fc_program *program, const struct fc_instruction *instructions,
+                       size_t count, const struct fc_set *sets, const uint8_t *bytes,
+                       uint32_t length, uint32_t wire) {
+    for (uint32_t captured = 0; captured <= length; captured++) {
+        if (captured > 20 && captured + 5 < length)
+            continue;
+        uint8_t *exact = malloc(captured ? captured : 1);
+        HOLDS(exact != NULL);
+        memcpy(exact, bytes, captured);
+        const struct fc_frame flat = {.bytes = exact, .captured = captured, .wire = wire};
+        uint32_t expected = reference_run(instructions, count, sets, exact, captured, wire);
+        HOLDS(fc_program_run(program, &flat) == expected);
+        if (captured >= 16) {
+            uint8_t *rest;
+            const struct fc_frame tagged = reference_tagged(exact, captured, wire, &rest);
+            HOLDS(fc_program_run(program, &tagged) == expected);
+            free(rest);
+        }
+        free(exact);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct input input = {.at = data, .left = size};
+    uint8_t flags = take_byte(&input);
+    size_t set_count = (flags >> 4) % (MOST_SETS + 1);
+    size_t frame_most = take_byte(&input) % (MOST_FRAME + 1);
+    uint32_t wire = number_by(take_byte(&input));
+    uint32_t values[MOST_SETS][MOST_VALUES];
+    struct fc_set sets[MOST_SETS];
+    bool sets_are_valid = true;
+    for (size_t i = 0; i < set_count; i++) {
+        sets[i] = (struct fc_set){.values = values[i], .count = take_byte(&input) % MOST_VALUES};
+        for (uint32_t v = 0; v < sets[i].count; v++)
+            values[i][v] = number_by(take_byte(&input)) + (flags & 4 ? 2 * v : 0);
+        sets_are_valid = sets_are_valid && set_is_valid(&sets[i]);
+    }
+    size_t length;
+    uint8_t *frame = take_block(&input, frame_most, &length);
+
+    size_t count = 0;
+    struct fc_instruction *instructions = malloc(MOST_INSTRUCTIONS * sizeof *instructions);
+    HOLDS(instructions != NULL);
+    while (input.left > 0 && count < MOST_INSTRUCTIONS)
+        instructions[count++] = take_instruction(&input, flags & 1);
+    for (size_t i = 0; i < count && (flags & 2); i++)
+        mend(&instructions[i], count - 1 - i, set_count);
+    instructions = realloc(instructions, (count ? count : 1) * sizeof *instructions);
+
+    size_t first_bad = 0;
+    while (sets_are_valid && first_bad < count &&
+           reference_is_valid(&instructions[first_bad], first_bad, count, set_count))
+        first_bad++;
+    bool valid = sets_are_valid && count > 0 && first_bad == count;
+
+    struct fc_program *program;
+    size_t bad;
+    int status = fc_program_new(instructions, count, sets, set_count, &program, &bad);
+    HOLDS(status == (valid ? FC_OK : FC_ERROR_PROGRAM));
+    HOLDS((program != NULL) == valid);
+    HOLDS(valid || bad == (sets_are_valid ? first_bad : count));
+    if (valid)
+        check_runs(program, instructions, count, sets, frame, (uint32_t)length, wire);
+    fc_program_free(program);
+    free(instructions);
+    free(frame);
+    return 0;
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The bytes of a capture through everything that walks records: scan, columns, conversion, the
+ * post-filter in memory and over two ranges of a file. All must agree with a slow walk.
+ *
+ * Input: 8 bytes of settings, then the records; make_corpus.py writes the same.
+ */
+#include "columns.h"
+#include "postfilter.h"
+
+#include "../c/reference.h"
+#include "target.h"
+
+#include <unistd.h>
+
+struct settings {
+    struct fc_pcap_layout from;
+    struct fc_pcap_layout to;
+    uint64_t limit;
+    bool with_program;
+    bool keep;
+    bool with_memory;
+    uint8_t room;  /* in units of 8 bytes, for fc_scan_take */
+    uint8_t split; /* of 256, where two ranges meet */
+    uint8_t guess; /* where to begin guessing, likewise */
+};
+
+static uint32_t size_by(uint8_t choice) {
+    static const uint32_t special[] = {0, 65535, 262144, 128 << 20, INT32_MAX, UINT32_MAX};
+    enum { SPECIAL = sizeof special / sizeof *special };
+    return choice < 256 - SPECIAL ? choice : special[choice - (256 - SPECIAL)];
+}
+
+static struct settings take_settings(struct input *input) {
+    uint8_t flags = take_byte(input);
+    struct settings settings = {
+        .from = {.swapped = flags & 1, .nanoseconds = flags & 2},
+        .to = {.swapped = flags & 4, .nanoseconds = flags & 8},
+        .with_program = flags & 16,
+        .keep = (flags & 32) == 0,
+        .with_memory = flags & 64,
+    };
+    settings.from.snaplen = size_by(take_byte(input));
+    settings.from.max_captured = size_by(take_byte(input));
+    settings.to.snaplen = size_by(take_byte(input));
+    settings.to.max_captured = settings.from.max_captured;
+    uint8_t limit = take_byte(input);
+    settings.limit = limit == 255 ? UINT64_MAX : limit;
+    settings.room = take_byte(input);
+    settings.split = take_byte(input);
+    settings.guess = take_byte(input);
+    return settings;
+}
+
+/* Frames whose first byte is odd, and those that are empty. */
+static const struct fc_instruction odd_frames[] = {
+    {.code = 0x30, .k = 0, .on_false = 1},
+    {.code = 0x45, .k = 1, .on_true = 0, .on_false = 1},
+    {.code = 0x06, .k = 1},
+    {.code = 0x06, .k = 0},
+};
+
+/* What the slow walk says: the records, those that match, and their bytes in the other layout. */
+struct truth {
+    size_t records;
+    size_t end;
+    enum fc_scan_stop stop;
+};
+
+static bool truth_matches(const struct settings *settings, const uint8_t *frame,
+                          const struct fc_pcap_record *record) {
+    uint32_t snaplen = settings->from.snaplen;
+    uint32_t captured = record->captured < snaplen ? record->captured : snaplen;
+    return !settings->with_program ||
+           reference_run(odd_frames, 4, NULL, frame, captured, record->wire) != 0;
+}
+
+static void check_columns(const struct settings *settings, const uint8_t *bytes, size_t length,
+                          struct truth *truth) {
+    struct fc_scan scan = {.bytes = bytes, .length = length, .layout = settings->from};
+    struct fc_columns columns = {0};
+    struct fc_pcap_record record;
+    *truth = (struct truth){0};
+    enum fc_scan_stop stop;
+    HOLDS(fc_columns_fill(&columns, &scan, &stop) == FC_OK);
+    for (;;) {
+        truth->stop = reference_record(bytes, length, truth->end, &settings->from, &record);
+        if (truth->stop != FC_SCAN_RECORD)
+            break;
+        size_t i = truth->records++;
+        HOLDS(i < columns.count);
+        HOLDS(columns.wire[i] == record.wire);
+        HOLDS(columns.captured[i] <= record.captured);
+        HOLDS(columns.captured[i] == record.captured ||
+              columns.captured[i] == settings->from.snaplen);
+        HOLDS(columns.offsets[i] == (int64_t)truth->end + 16);
+        HOLDS(columns.timestamps[i] == reference_nanoseconds(&record, settings->from.nanoseconds));
+        truth->end += 16 + (size_t)record.captured;
+    }
+    HOLDS(columns.count == truth->records);
+    HOLDS(scan.offset == truth->end && stop == truth->stop);
+    fc_columns_free(&columns);
+}
+
+static void check_take(const struct settings *settings, const uint8_t *bytes, size_t length,
+                       const struct truth *truth) {
+    struct fc_scan scan = {.bytes = bytes, .length = length, .layout = settings->from};
+    struct fc_scan_summary summary;
+    fc_scan_take(&scan, UINT64_MAX, false, &summary);
+    HOLDS(summary.frames == truth->records && scan.offset == truth->end);
+
+    /* Piece by piece, each as large as the room or one record: in the end, all of it. */
+    uint64_t room = (uint64_t)settings->room * 8;
+    uint64_t frames = 0;
+    scan.offset = 0;
+    for (size_t before = 1; before != scan.offset;) {
+        before = scan.offset;
+        fc_scan_take(&scan, room, true, &summary);
+        HOLDS(summary.frames <= 1 || scan.offset - before <= room);
+        HOLDS(summary.frames == 0 || summary.first_ns <= summary.last_ns);
+        frames += summary.frames;
+    }
+    HOLDS(frames == truth->records && scan.offset == truth->end);
+}
+
+static void check_guess(const struct settings *settings, const uint8_t *bytes, size_t length) {
+    struct fc_scan scan = {.bytes = bytes, .length = length, .layout = settings->from};
+    size_t from = length * settings->guess / 256;
+    size_t found = fc_scan_guess(&scan, from);
+    HOLDS(found == SIZE_MAX || (found >= from && found <= length && length - found >= 16));
+    if (found != SIZE_MAX) {
+        struct fc_pcap_record record;
+        scan.offset = found;
+        enum fc_scan_stop stop = fc_scan_next(&scan, settings->from.swapped, &record);
+        HOLDS(stop == FC_SCAN_RECORD || stop == FC_SCAN_CUT_FRAME);
+    }
+    HOLDS(fc_scan_guess(&scan, length) == SIZE_MAX);
+    HOLDS(fc_scan_guess(&scan, SIZE_MAX) == SIZE_MAX);
+}
+
+/* The output is, byte for byte, what the slow walk makes of the records that match. */
+static void check_result(const struct settings *settings, const uint8_t *bytes, size_t length,
+                         const struct truth *truth, const struct fc_postfilter_result *result) {
+    uint8_t *output = malloc(truth->end ? truth->end : 1);
+    size_t output_length = 0;
+    size_t offset = 0;
+    struct fc_scan_summary matched = {0};
+    uint64_t frames_read = 0;
+    HOLDS(output != NULL);
+    while (matched.frames < settings->limit && offset < truth->end) {
+        struct fc_pcap_record record;
+        HOLDS(reference_record(bytes, length, offset, &settings->from, &record) == FC_SCAN_RECORD);
+        if (truth_matches(settings, bytes + offset + 16, &record)) {
+            int64_t ns = reference_nanoseconds(&record, settings->from.nanoseconds);
+            matched.first_ns = matched.frames && matched.first_ns < ns ? matched.first_ns : ns;
+            matched.last_ns = matched.frames && matched.last_ns > ns ? matched.last_ns : ns;
+            matched.frames++;
+            output_length += reference_convert(bytes + offset, &settings->from,
+                                               output + output_length, &settings->to);
+        }
+        frames_read++;
+        offset += 16 + (size_t)record.captured;
+    }
+    HOLDS(result->frames_read == frames_read);
+    HOLDS(result->end == offset && result->end <= length);
+    HOLDS(result->matched.frames == matched.frames && matched.frames <= settings->limit);
+    HOLDS(matched.frames == 0 || result->matched.first_ns == matched.first_ns);
+    HOLDS(matched.frames == 0 || result->matched.last_ns == matched.last_ns);
+    HOLDS(result->output.length == (settings->keep ? output_length : 0));
+    HOLDS(result->output.length == 0 ||
+          memcmp(result->output.bytes, output, result->output.length) == 0);
+    free(output);
+}
+
+/* Walks cleanly, and is as many records as were said to match. */
+static void check_output(const struct settings *settings,
+                         const struct fc_postfilter_result *result) {
+    struct fc_scan scan = {
+        .bytes = result->output.bytes, .length = result->output.length, .layout = settings->to};
+    struct fc_pcap_record record;
+    uint64_t frames = 0;
+    enum fc_scan_stop stop;
+    while ((stop = fc_scan_next(&scan, scan.layout.swapped, &record)) == FC_SCAN_RECORD)
+        frames++;
+    /* A frame that is cut to nothing, with the rest of its header zero, looks like a hole. */
+    if (stop != FC_SCAN_ZEROS) {
+        HOLDS(stop == FC_SCAN_END);
+        HOLDS(!settings->keep || frames == result->matched.frames);
+    }
+}
+
+static void check_ranges(const struct fc_postfilter *postfilter, const struct settings *settings,
+                         const uint8_t *bytes, size_t length, const struct truth *truth) {
+    static int fd = -1;
+    if (fd < 0) {
+        FILE *file = tmpfile();
+        HOLDS(file != NULL);
+        fd = fileno(file);
+    }
+    HOLDS(ftruncate(fd, (off_t)length) == 0);
+    HOLDS(length == 0 || pwrite(fd, bytes, length, 0) == (ssize_t)length);
+
+    uint64_t split = length * settings->split / 256;
+    struct fc_postfilter_result first, second;
+    HOLDS(fc_postfilter_range(postfilter, fd, 0, split, length, false, &first) == FC_OK);
+    HOLDS(first.end <= length && (first.stop != FC_SCAN_CALLER || first.end >= split ||
+                                  first.matched.frames == settings->limit));
+    if (first.stop == FC_SCAN_CALLER && first.matched.frames < settings->limit) {
+        struct fc_postfilter rest = *postfilter;
+        if (rest.limit != UINT64_MAX)
+            rest.limit -= first.matched.frames;
+        HOLDS(fc_postfilter_range(&rest, fd, first.end, length, length, false, &second) == FC_OK);
+        HOLDS(second.start == first.end);
+        first.frames_read += second.frames_read;
+        if (second.matched.frames > 0) {
+            struct fc_scan_summary *a = &first.matched;
+            const struct fc_scan_summary *b = &second.matched;
+            a->first_ns = a->frames && a->first_ns < b->first_ns ? a->first_ns : b->first_ns;
+            a->last_ns = a->frames && a->last_ns > b->last_ns ? a->last_ns : b->last_ns;
+            a->frames += b->frames;
+        }
+        first.end = second.end;
+        first.stop = second.stop;
+        HOLDS(fc_buffer_append(&first.output, second.output.bytes, second.output.length) == FC_OK);
+        fc_buffer_free(&second.output);
+    }
+    check_result(settings, bytes, length, truth, &first);
+    HOLDS(first.stop == FC_SCAN_CALLER || first.stop == truth->stop);
+    fc_buffer_free(&first.output);
+
+    HOLDS(fc_postfilter_range(postfilter, fd, split, length, length, true, &second) == FC_OK);
+    HOLDS(second.start >= split && second.start <= second.end && second.end <= length);
+    fc_buffer_free(&second.output);
+}
+
+static void check_postfilter(const struct settings *settings, const uint8_t *bytes, size_t length,
+                             const struct truth *truth) {
+    struct fc_program *program;
+    struct fc_postfilter_result result;
+    size_t bad;
+    HOLDS(fc_program_new(odd_frames, 4, NULL, 0, &program, &bad) == FC_OK);
+    struct fc_postfilter_memory memory = {0};
+    const struct fc_postfilter postfilter = {
+        .convert = {.from = settings->from, .to = settings->to},
+        .memory = settings->with_memory ? &memory : NULL,
+        .program = settings->with_program ? program : NULL,
+        .limit = settings->limit,
+        .keep = settings->keep,
+    };
+    HOLDS(fc_postfilter_bytes(&postfilter, bytes, length, &result) == FC_OK);
+    HOLDS(result.stop == FC_SCAN_CALLER ? result.matched.frames == settings->limit
+                                        : result.stop == truth->stop);
+    check_result(settings, bytes, length, truth, &result);
+    check_output(settings, &result);
+    if (settings->with_memory)
+        memory.output = result.output;
+    else
+        fc_buffer_free(&result.output);
+    check_ranges(&postfilter, settings, bytes, length, truth);
+    fc_buffer_free(&memory.window);
+    fc_buffer_free(&memory.output);
+    fc_program_free(program);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct input input = {.at = data, .left = size};
+    struct settings settings = take_settings(&input);
+    struct truth truth;
+    size_t length;
+    uint8_t *bytes = take_block(&input, SIZE_MAX, &length);
+    check_columns(&settings, bytes, length, &truth);
+    check_take(&settings, bytes, length, &truth);
+    check_guess(&settings, bytes, length);
+    check_postfilter(&settings, bytes, length, &truth);
+    free(bytes);
+    return 0;
+}
