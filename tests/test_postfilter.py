@@ -285,6 +285,15 @@ def test_other_link_types_are_refused_with_both_named(tmp_path: Path) -> None:
         fastcap.filter_files("", [first, fcs])
 
 
+def test_link_types_that_libpcap_does_not_know_can_be_read_and_compared(tmp_path: Path) -> None:
+    frames = [Frame(1000 * i, 9, bytes([i]) * 9) for i in range(4)]
+    source = pcaps.write(tmp_path / "in.pcap", pcaps.capture(frames, link_word=9999))
+    assert fastcap.filter_files("", [source]).frames_matched == 4
+    assert fastcap.filter_files("Blob(FrameData, 0, 1) != 2", [source]).frames_matched == 3
+    with pytest.raises(fastcap.FilterError, match="unknown data link type"):
+        fastcap.filter_files("tcp", [source])
+
+
 def test_host_order_link_types_are_not_joined_across_byte_orders(tmp_path: Path) -> None:
     first = pcaps.write(tmp_path / "a.pcap", pcaps.header(link_word=0))
     second = pcaps.write(tmp_path / "b.pcap", pcaps.header(">", link_word=0))

@@ -74,6 +74,8 @@ class _Lowering:
         """Lays out a term. One of the two labels is placed right behind it or later."""
         if isinstance(tree, Blob):
             self.blob(tree, true, false)
+        elif isinstance(tree, Pcap) and not tree.text.strip():
+            self.builder.emit(JA, 0, true)  # every frame, also of link types libpcap does not know
         elif isinstance(tree, Pcap):
             self.pcap(self.compile_pcap(tree.text, self.linktype), true, false)
         elif isinstance(tree, Not):
