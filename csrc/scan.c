@@ -21,7 +21,10 @@ void fc_scan_take(struct fc_scan *scan, uint64_t room, bool at_least_one,
     for (;;) {
         struct fc_pcap_record record;
         size_t before = scan->offset;
-        if (fc_scan_next(scan, scan->layout.swapped, &record) != FC_SCAN_RECORD)
+        enum fc_scan_stop stop = fc_scan_next(scan, scan->layout.swapped, &record);
+        if (stop == FC_SCAN_ZEROS)
+            scan->offset += FC_PCAP_RECORD_HEADER;
+        else if (stop != FC_SCAN_RECORD)
             return;
         bool forced = at_least_one && summary->frames == 0;
         if (!forced && scan->offset - start > room) {

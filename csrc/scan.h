@@ -73,7 +73,8 @@ static inline void fc_scan_note(struct fc_scan_summary *summary, int64_t ns) {
 }
 
 /* Moves over as many records as fit `room` bytes, and sums them up. With `at_least_one` the first
- * is taken even where it is longer. */
+ * is taken even where it is longer. The bytes are records that a scan has found before, converted
+ * or not, so a header of zeros is one too: 500 ns after 1970 began are 0 us. */
 void fc_scan_take(struct fc_scan *scan, uint64_t room, bool at_least_one,
                   struct fc_scan_summary *summary);
 

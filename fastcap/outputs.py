@@ -274,6 +274,7 @@ class Output:
                 continue
             if length == 0:  # one record alone is longer than a file may be
                 length, span = self._fitting(records, 0, at_least_one=True)
+                assert length > 0, "what is appended are whole records"
             self.part.append(records[:length], span)
             records = records[length:]
 

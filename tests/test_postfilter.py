@@ -392,6 +392,14 @@ def test_a_record_longer_than_the_size_of_a_series_has_a_file_of_its_own(tmp_pat
     assert [len(part) for part in parts] == [1, 1, 2, 1]
 
 
+def test_a_series_ends_where_a_conversion_leaves_a_header_of_zeros(tmp_path: Path) -> None:
+    first = pcaps.write(tmp_path / "a.pcap", pcaps.header())
+    frames = [Frame(500, 0, b""), Frame(5 * 10**9, 4, b"abcd")]
+    second = pcaps.write(tmp_path / "b.pcap", pcaps.capture(frames, nanoseconds=True))
+    result = fastcap.filter_files("", [first, second], tmp_path / "out.pcap", output_size=1024)
+    assert result.outputs[0].span.frames == result.frames_matched == 2
+
+
 def test_an_earlier_series_is_not_mixed_with_a_new_one(tmp_path: Path) -> None:
     source = pcaps.write(tmp_path / "in.pcap", pcaps.capture([Frame(10**18, 9, bytes(9))]))
     old = tmp_path / "out_00000002.pcap"
