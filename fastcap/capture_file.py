@@ -109,6 +109,8 @@ class CaptureFile:
 
     def __init__(self, path: str | os.PathLike[str], *, batch_bytes: int = BATCH_BYTES) -> None:
         self._fd = -1
+        if batch_bytes < 1:
+            raise ValueError(f"a batch of {batch_bytes} bytes")
         self.path = os.fspath(path)
         self._batch_bytes = batch_bytes
         source = open_source(self.path)

@@ -182,6 +182,8 @@ def test_what_is_no_capture_is_refused_by_open_too(tmp_path: Path) -> None:
             fastcap.open(path)
     with pytest.raises(fastcap.InputError, match="No such file"):
         fastcap.open(tmp_path / "nope")
+    with pytest.raises(ValueError, match="a batch of 0 bytes"):
+        fastcap.open(tmp_path / "nope", batch_bytes=0)
 
 
 def modules() -> list[str]:
