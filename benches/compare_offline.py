@@ -1,0 +1,519 @@
+"""Whole commands beside their peers: fastcap, and tcpdump, capinfos, tshark and cat.
+
+    python benches/compare_offline.py [--bytes 4G] [--runs 5] [--jobs 1,8] [--markdown FILE]
+
+Traffic comes from make_traffic.py and lies in the page cache; every tool reads the same files.
+Before any time counts, results must agree: fastcap's output with tcpdump's, byte by byte, and the
+counts of every file. Then each question goes to each tool, in turns, `--runs` times. Times are of
+whole commands, start-up included; outputs are files, and are deleted between the runs.
+
+tcpdump reads all files in one process (`-V LIST`): one process a file took as long, to within the
+noise, when we compared them. As root it is told to stay root (`-Z root`), else it could not write.
+Versions before 4.99 do not count (`--count`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import filecmp
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+if __package__ in {None, ""}:  # run as a file, only its own directory is on the path
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benches.make_traffic import FILE_HEADER, FULL, Traffic, make_traffic, size_of
+
+FILES = 4
+SETS: dict[str, int | None] = {"80": 80, "full": FULL}
+SAMPLE_BYTES = 8 << 20  # for tshark, which dissects every frame: more would take minutes
+TOUCHED_BYTES = 2 << 30  # more than any output that is timed
+ADDRESS = "10.35.69.103"
+HOST = f"host {ADDRESS}"
+MOST = "tcp"  # 85 % of the frames
+# name of a filter: what fastcap, and what tcpdump is asked
+FILTERS = {
+    "two Blobs": (
+        "Blob(FrameData, 26, 4) == 0x0a234567 OR Blob(FrameData, 30, 4) == 0x0a234567",
+        "ether[26:4]==0x0a234567 or ether[30:4]==0x0a234567",
+    ),
+    HOST: (HOST, HOST),
+    MOST: (MOST, MOST),
+}
+FIND_HITS = ("two Blobs", HOST)  # these take the frames that make_traffic counts as hits
+
+
+class Disagreement(Exception):
+    """Two tools gave different results for the same question."""
+
+
+class Failure(Exception):
+    """A tool failed, or there is no room."""
+
+
+# ---- Tools ------------------------------------------------------------------------------------
+
+
+def _fastcap() -> list[str]:
+    script = Path(sys.executable).parent / "fastcap"
+    return [str(script)] if script.exists() else [sys.executable, "-m", "fastcap"]
+
+
+def _tcpdump() -> list[str]:
+    return ["tcpdump", "-n", *(["-Z", "root"] if os.geteuid() == 0 else [])]
+
+
+def _tshark(path: str, output: Path) -> list[str]:
+    what = ["-Y", f"ip.addr=={ADDRESS}", "-F", "pcap", "-w", str(output)]
+    return ["tshark", "-n", "-r", path, *what]
+
+
+def _installed(tool: str) -> bool:
+    return shutil.which(tool) is not None
+
+
+def _run(command: list[str]) -> str:
+    """What it prints on standard output."""
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise Failure(f"{shlex.join(command)}: {said[-1]}")
+    return done.stdout
+
+
+def _number(text: str) -> int:
+    """The last number in what a tool prints."""
+    found = re.findall(r"\d+", text)
+    if not found:
+        raise Failure(f"no number in {text!r}")
+    return int(found[-1])
+
+
+# ---- Data -------------------------------------------------------------------------------------
+
+
+class Data(NamedTuple):
+    """The files of one set, a list of them for tcpdump, and a small file for slow tools."""
+
+    folder: Path
+    files: list[Traffic]
+    listing: Path
+    sample: Traffic
+
+    @property
+    def paths(self) -> list[str]:
+        return [made.path for made in self.files]
+
+    def warm(self) -> None:
+        """Whoever reads next finds the files in memory."""
+        for path in [*self.paths, self.sample.path]:
+            with open(path, "rb", buffering=0) as file:
+                while file.read(1 << 20):
+                    pass
+
+
+def _make_data(folder: Path, captured: int | None, size: int) -> Data:
+    folder.mkdir()
+    files = [
+        make_traffic(
+            folder / f"traffic_{number}.pcap",
+            size // FILES,
+            captured=captured,
+            seed=number,
+            first_second=1_700_000_000 + 3600 * number,
+        )
+        for number in range(1, FILES + 1)
+    ]
+    sample = make_traffic(folder / "sample.pcap", SAMPLE_BYTES, captured=captured, seed=FILES + 1)
+    listing = folder / "files.txt"
+    listing.write_text("".join(f"{made.path}\n" for made in files))
+    return Data(folder, files, listing, sample)
+
+
+def _check_room(folder: Path, size: int) -> None:
+    needed = 3 * size + (1 << 28)  # one set, and two outputs that hold most of it
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise Failure(f"{folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free")
+
+
+def _touch_free_memory() -> None:
+    """On a virtual machine, free memory may have gone back to the host, and then comes from there
+    page by page: whoever writes a file next would pay for that, in one run and not in another. So
+    some is used just before; what is freed last is given out first."""
+    free = _memory_kib("MemFree") << 10
+    np.empty(min(TOUCHED_BYTES, free // 4 * 3) // 8, np.uint64).fill(1)
+
+
+def _memory_kib(name: str) -> int:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return _number(line)
+    return 0
+
+
+# ---- Agreement --------------------------------------------------------------------------------
+
+
+def _check_agreement(data: Data, jobs: list[int]) -> list[str]:
+    """Sentences on what agrees; Disagreement where something does not."""
+    notes = [_check_filter(data, name, jobs) for name in FILTERS]
+    frames = [made.frames for made in data.files]
+    _same("info", "fastcap", _info_frames(data.paths), "the generator", frames)
+    if _installed("capinfos"):
+        counts = [_number(_run(["capinfos", "-M", "-c", path])) for path in data.paths]
+        _same("count", "capinfos", counts, "the generator", frames)
+    if _installed("tshark"):
+        _check_tshark(data)
+    return notes
+
+
+def _check_filter(data: Data, name: str, jobs: list[int]) -> str:
+    ours, theirs = FILTERS[name]
+    first, other = data.folder / "first.pcap", data.folder / "other.pcap"
+    counts = _filter(ours, data.paths, first, jobs[0])
+    if name in FIND_HITS:
+        _same(name, "fastcap", counts, "the generator", [made.hits for made in data.files])
+    for more in jobs[1:]:
+        again = _filter(ours, data.paths, other, more)
+        _same(name, f"fastcap -j{more}", again, f"-j{jobs[0]}", counts)
+        _same_bytes(name, other, first)
+        other.unlink()
+    peer = "not compared: tcpdump is not installed"
+    if _installed("tcpdump"):
+        _run([*_tcpdump(), "-V", str(data.listing), "-w", str(other), theirs])
+        _same_bytes(name, other, first)
+        other.unlink()
+        counted = [_number(_run([*_tcpdump(), "-r", p, "--count", theirs])) for p in data.paths]
+        _same(name, "tcpdump", counted, "fastcap", counts)
+        peer = "the same bytes from tcpdump and fastcap"
+    size = first.stat().st_size
+    first.unlink()
+    return f"{name}: {sum(counts):,} frames, {size:,} bytes: {peer}"
+
+
+def _filter(expression: str, paths: list[str], output: Path, jobs: int) -> list[int]:
+    """Frames matched in each file."""
+    command = ["filter", expression, *paths, "-o", str(output), f"-j{jobs}", "--json"]
+    report = json.loads(_run([*_fastcap(), *command]))
+    return [row["frames_matched"] for row in report["inputs"]]
+
+
+def _info_frames(paths: list[str]) -> list[int]:
+    report = json.loads(_run([*_fastcap(), "info", *paths, "--json"]))
+    return [row["frames"] for row in report["inputs"]]
+
+
+def _check_tshark(data: Data) -> None:
+    first, other = data.folder / "first.pcap", data.folder / "other.pcap"
+    _filter(HOST, [data.sample.path], first, 1)
+    _run(_tshark(data.sample.path, other))
+    # Its file header is its own, the records are those of the input.
+    if first.read_bytes()[FILE_HEADER:] != other.read_bytes()[FILE_HEADER:]:
+        raise Disagreement(f"{HOST}: tshark and fastcap keep different frames of the sample")
+    first.unlink()
+    other.unlink()
+
+
+def _same(question: str, who: str, counts: list[int], whose: str, expected: list[int]) -> None:
+    if counts != expected:
+        raise Disagreement(f"{question}: {who} counts {counts}, {whose} {expected}")
+
+
+def _same_bytes(question: str, one: Path, other: Path) -> None:
+    filecmp.clear_cache()  # names are used again: never trust an earlier comparison
+    if not filecmp.cmp(one, other, shallow=False):
+        raise Disagreement(f"{question}: outputs differ: {one} and {other} (--keep keeps them)")
+
+
+# ---- Questions --------------------------------------------------------------------------------
+
+
+class Command(NamedTuple):
+    """What one tool is asked; `output` is the file that it makes."""
+
+    tool: str
+    arguments: list[str]
+    output: Path | None = None
+
+
+class Question(NamedTuple):
+    text: str
+    bytes: int
+    frames: int
+    commands: list[Command]
+
+
+def _questions(data: Data, jobs: list[int]) -> Iterator[Question]:
+    size = sum(made.bytes for made in data.files)
+    frames = sum(made.frames for made in data.files)
+    output = data.folder / "out.pcap"
+    read_all = [*_tcpdump(), "-V", str(data.listing)]
+
+    def fastcap(words: list[str], output: Path | None = None) -> list[Command]:
+        more = [] if output is None else ["-o", str(output)]
+        return [
+            Command(f"fastcap {words[0]} -j{n}", [*_fastcap(), *words, *more, f"-j{n}"], output)
+            for n in jobs
+        ]
+
+    for name in FIND_HITS:
+        ours, theirs = FILTERS[name]
+        commands = [
+            Command("tcpdump -w", [*read_all, "-w", str(output), theirs], output),
+            *fastcap(["filter", ours, *data.paths], output),
+        ]
+        yield Question(f"filter, {name}", size, frames, commands)
+    # Of one file only: an output of several GB is as fast as the disk, whoever writes it.
+    one = data.files[0]
+    commands = [
+        Command("tcpdump -w", [*_tcpdump(), "-r", one.path, "-w", str(output), MOST], output),
+        *fastcap(["filter", MOST, one.path], output),
+    ]
+    yield Question(f"filter, {MOST}, of one file", one.bytes, one.frames, commands)
+    commands = [
+        Command("tcpdump --count", [*read_all, "--count", HOST]),
+        *fastcap(["filter", "--count", HOST, *data.paths]),
+    ]
+    yield Question(f"count, {HOST}", size, frames, commands)
+    commands = [
+        Command("tcpdump --count", [*read_all, "--count"]),
+        Command("capinfos -c", ["capinfos", "-c", *data.paths]),
+        *fastcap(["info", *data.paths]),
+    ]
+    yield Question("count, all frames", size, frames, commands)
+    sample = data.sample
+    commands = [
+        Command("tcpdump -w", [*_tcpdump(), "-r", sample.path, "-w", str(output), HOST], output),
+        Command("tshark -Y -w", _tshark(sample.path, output), output),
+        *fastcap(["filter", HOST, sample.path], output),
+    ]
+    yield Question(
+        f"filter, {HOST}, of {sample.bytes / 1e6:.1f} MB", sample.bytes, sample.frames, commands
+    )
+    yield Question("read, nothing else", size, frames, [Command("cat", ["cat", *data.paths])])
+
+
+def _seconds(command: Command) -> float:
+    if command.output is not None:
+        command.output.unlink(missing_ok=True)
+        # What is on its way to the disk would slow down whoever runs next.
+        os.sync()
+        _touch_free_memory()
+    started = time.perf_counter()
+    done = subprocess.run(
+        command.arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
+    )
+    seconds = time.perf_counter() - started
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip()
+        raise Failure(f"{shlex.join(command.arguments)}: {said}")
+    return seconds
+
+
+def _measure(question: Question, runs: int) -> dict[str, list[float]]:
+    """Seconds of each run, by tool; none for a tool that is not installed. Tools take turns, so
+    that a slow minute of the machine is everybody's. One more round before is not counted."""
+    times: dict[str, list[float]] = {command.tool: [] for command in question.commands}
+    for number in range(runs + 1):
+        for command in question.commands:
+            if _installed(command.arguments[0]):
+                seconds = _seconds(command)
+                if number > 0:
+                    times[command.tool].append(seconds)
+    for command in question.commands:
+        if command.output is not None:
+            command.output.unlink(missing_ok=True)
+    return times
+
+
+# ---- The report -------------------------------------------------------------------------------
+
+_COLUMNS = (
+    "question",
+    "tool",
+    "s, median",
+    "s, min",
+    "GB/s",
+    "million frames/s",
+    "ns/frame",
+    "times tcpdump's speed",
+)
+
+
+def _rows(question: Question, times: dict[str, list[float]]) -> Iterator[list[str]]:
+    peer = next((taken for tool, taken in times.items() if tool.startswith("tcpdump")), [])
+    for tool, taken in times.items():
+        if not taken:
+            yield [question.text, tool, "not installed", *[""] * 5]
+            continue
+        seconds = statistics.median(taken)
+        yield [
+            question.text,
+            tool,
+            f"{seconds:.3f}",
+            f"{min(taken):.3f}",
+            f"{question.bytes / seconds / 1e9:.2f}",
+            f"{question.frames / seconds / 1e6:.2f}",
+            f"{seconds / question.frames * 1e9:.1f}",
+            f"{statistics.median(peer) / seconds:.2f}" if peer else "",
+        ]
+
+
+def _markdown_row(cells: list[str] | tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _machine() -> str:
+    cpu = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text()
+        found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+        cpu = found.group(1) if found else cpu
+    memory = _memory_kib("MemTotal") / (1 << 20)
+    system = f"{platform.system()} {platform.release()}"
+    return f"{cpu}, {os.cpu_count()} processors, {memory:.0f} GiB of memory, {system}"
+
+
+def _versions() -> str:
+    import fastcap
+
+    found = [f"fastcap {fastcap.__version__}", f"Python {platform.python_version()}"]
+    for tool in ("tcpdump", "capinfos", "tshark", "cat"):
+        if not _installed(tool):
+            found.append(f"{tool} not installed")
+            continue
+        done = subprocess.run([tool, "--version"], capture_output=True, check=False, text=True)
+        text = done.stdout + done.stderr
+        for name in (tool, "libpcap") if tool == "tcpdump" else (tool,):
+            number = re.search(
+                rf"^{name}\b[^\d\n]*(\d+(?:\.\d+)+)", text, re.IGNORECASE | re.MULTILINE
+            )
+            found.append(f"{name} {number.group(1) if number else 'of an unknown version'}")
+    return ", ".join(found)
+
+
+def _head(options: argparse.Namespace, command_line: str) -> list[str]:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return [
+        f"- machine: {_machine()}",
+        f"- versions: {_versions()}",
+        f"- command: `{command_line}`",
+        f"- date: {now:%Y-%m-%d %H:%M} UTC",
+        f"- data: {FILES} files, {options.bytes:,} bytes in all, in the page cache; "
+        f"1 frame in 100 has {ADDRESS}",
+        f"- times: median and least of {options.runs} runs in turns, start-up included",
+    ]
+
+
+def _compare(folder: Path, options: argparse.Namespace) -> Iterator[str]:
+    """Lines of Markdown, as they become known."""
+    for name, captured in SETS.items():
+        data = _make_data(folder / name, captured, options.bytes)
+        frames = sum(made.frames for made in data.files)
+        yield ""
+        what = "whole frames" if captured is None else f"{captured} captured bytes a frame"
+        yield f"### {what}: {frames:,} frames"
+        yield ""
+        data.warm()
+        for note in _check_agreement(data, options.jobs):
+            yield f"- {note}"
+        data.warm()
+        yield ""
+        yield _markdown_row(_COLUMNS)
+        yield _markdown_row(["---", "---", *["---:"] * (len(_COLUMNS) - 2)])
+        for question in _questions(data, options.jobs):
+            for row in _rows(question, _measure(question, options.runs)):
+                yield _markdown_row(row)
+        if not options.keep:
+            shutil.rmtree(data.folder)
+
+
+# ---- The command ------------------------------------------------------------------------------
+
+
+def _jobs_of(text: str) -> list[int]:
+    words = text.split(",")
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise argparse.ArgumentTypeError(f"numbers with commas between them, not {text!r}")
+    return list(dict.fromkeys(map(int, words)))
+
+
+def _runs_of(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"a number of runs, not {text!r}")
+    return int(text)
+
+
+def _parse() -> argparse.Namespace:
+    processors = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        processors = len(os.sched_getaffinity(0))
+    parser = argparse.ArgumentParser(description="fastcap beside its peers, on the same files.")
+    add: Any = parser.add_argument
+    add("--bytes", type=size_of, default=size_of("4G"), metavar="SIZE", help="in 4 files; 4G")
+    add("--runs", type=_runs_of, default=5, metavar="N", help="of each tool; 5")
+    add("--dir", metavar="DIR", help="where the data go; default: a new temporary directory")
+    add("--keep", action="store_true", help="do not delete the data at the end")
+    add(
+        "--jobs",
+        type=_jobs_of,
+        default=_jobs_of(f"1,{processors}"),
+        metavar="N,N",
+        help="fastcap's -j; default: 1 and one a processor",
+    )
+    add("--markdown", metavar="PATH", help="write the report to a file too")
+    return parser.parse_args()
+
+
+def _report(folder: Path, options: argparse.Namespace) -> list[str]:
+    _check_room(folder, options.bytes)
+    lines = _head(options, shlex.join(["python", "benches/compare_offline.py", *sys.argv[1:]]))
+    print("\n".join(lines), flush=True)
+    for line in _compare(folder, options):
+        print(line, flush=True)
+        lines.append(line)
+    return lines
+
+
+def main() -> int:
+    options = _parse()
+    parent = Path(options.dir) if options.dir else None
+    if parent is not None:
+        parent.mkdir(parents=True, exist_ok=True)
+    # A directory of our own in any case: what is deleted at the end is ours.
+    folder = Path(tempfile.mkdtemp(prefix="compare_", dir=parent))
+    try:
+        lines = _report(folder, options)
+    except (Disagreement, Failure) as error:
+        print(f"compare_offline: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if options.keep:
+            print(f"data: {folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(folder)
+    if options.markdown:
+        Path(options.markdown).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
