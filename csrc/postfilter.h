@@ -34,7 +34,7 @@ struct fc_postfilter {
 
 struct fc_postfilter_result {
     uint64_t frames_read;
-    struct fc_scan_summary matched;
+    struct fc_scan_summary matched; /* with `keep`, times as precise as the output */
     uint64_t start; /* offset of the first record read; for a guess that found none, the stop */
     uint64_t end;   /* offset behind the last record read */
     enum fc_scan_stop stop;

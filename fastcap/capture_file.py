@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 BATCH_BYTES = 4 << 20
+MOST_BATCH_BYTES = 1 << 30
 
 
 class Batch(Sequence[memoryview]):
@@ -109,10 +110,11 @@ class CaptureFile:
 
     def __init__(self, path: str | os.PathLike[str], *, batch_bytes: int = BATCH_BYTES) -> None:
         self._fd = -1
-        if batch_bytes < 1:
-            raise ValueError(f"a batch of {batch_bytes} bytes")
+        if not 1 <= batch_bytes <= MOST_BATCH_BYTES:
+            raise ValueError(f"a batch of {batch_bytes} bytes; 1 to {MOST_BATCH_BYTES:,}")
         self.path = os.fspath(path)
         self._batch_bytes = batch_bytes
+        self._is_used = False
         source = open_source(self.path)
         self.header: FileHeader = source.header
         self._size = source.size
@@ -125,11 +127,14 @@ class CaptureFile:
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches of a few megabytes in the order of the file; a file may be read any number of
-        times, a stream once. A record longer than that makes a longer batch.
+        times, a stream once (else ValueError). A record longer than that makes a longer batch.
 
         DamageError at the first record that cannot be read, after all before it were given;
         InputError where the file cannot be read, or became shorter.
         """
+        if self._is_stream and self._is_used:
+            raise ValueError(f"{self.path}: a stream can be read only once")
+        self._is_used = True
         start = HEADER_SIZE
         waiting = b""
         want = self._batch_bytes

@@ -13,7 +13,8 @@ from fastcap.errors import InputError
 from fastcap.formats.pcap import HEADER_SIZE, FileHeader, parse_header
 
 # In a directory these names are captures, whatever is in them; others where their magic says so.
-_SUFFIXES = (".pcap", ".cap", ".dmp", ".pcapng", ".pcapn", ".ntar")
+_SUFFIXES = (".pcap", ".cap", ".dmp", ".pcapng", ".ntar")
+_PACKED = (".gz", ".zst", ".lz4", ".xz", ".bz2")  # refused by what is in them, not passed over
 _STANDARD_INPUT = "-"
 
 
@@ -77,7 +78,10 @@ def _captures_in(directory: str) -> Iterator[str]:
 
 
 def _is_named_capture(name: str) -> bool:
-    return name.lower().endswith(_SUFFIXES)
+    name = name.lower()
+    for packed in _PACKED:
+        name = name.removesuffix(packed)
+    return name.endswith(_SUFFIXES)
 
 
 def _has_magic(path: str) -> bool:

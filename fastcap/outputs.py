@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 STANDARD_OUTPUT = "-"
 # Names of descriptors that are open already, whatever they lead to.
-_DESCRIPTORS = re.compile(r"/dev/(?:stdin|stdout|stderr|fd/.*)|/proc/[^/]+/fd/.*")
+_DESCRIPTORS = re.compile(
+    r"/dev/(?P<stream>stdout|stderr)|(?:/dev/fd|/proc/self/fd)/(?P<fd>[0-9]{1,9})"
+)
+_STREAMS = {"stdout": 1, "stderr": 2}
 _SERIES_DIGITS = 8
 _READER_POLL = 0.05  # seconds
 _WAY_OUT = {
@@ -53,33 +56,42 @@ def _refusal(name: str, error: OSError) -> OutputError:
 
 
 class Target(NamedTuple):
-    """What an output name means on this machine."""
+    """What an output name means on this machine. `fd` is the descriptor it stands for, where that
+    is open already; then, and for devices and FIFOs, it is written in place."""
 
     name: str
     in_place: bool
+    fd: int | None = None
 
 
 def resolve(name: str, sources: Iterable[Source], *, series: bool, force: bool) -> Target:
     """Checks an output before anything is touched. UsageError where it is one of the inputs or
     cannot be a series; OutputError where it exists, is a directory, or its directory does not."""
-    if name == STANDARD_OUTPUT:
-        target = Target("standard output", in_place=True)
-        if os.isatty(1):
-            raise UsageError("-o -: a capture is binary, standard output is a terminal: pipe it")
-    else:
-        target = Target(name, in_place=_is_in_place(name))
+    target = _target(name)
+    if target.fd is not None and os.isatty(target.fd):
+        raise UsageError(f"-o {name}: a capture is binary, and this is a terminal: pipe it")
     if series:
         _check_series(target, sources, force=force)
         return target
-    _refuse_input(name, sources)
+    _refuse_input(target, sources)
     if not target.in_place and not force and os.path.lexists(name):
         raise OutputError(f"{name}: exists; choose another name, or replace it with --force")
     return target
 
 
+def _target(name: str) -> Target:
+    if not name:
+        raise UsageError("-o '': an output needs a name")
+    if name == STANDARD_OUTPUT:
+        return Target("standard output", in_place=True, fd=1)
+    match = _DESCRIPTORS.fullmatch(name)
+    if match:
+        return Target(name, in_place=True, fd=int(match["fd"] or _STREAMS[match["stream"]]))
+    # a link is written through: its target is what is replaced, or not
+    return Target(os.path.realpath(name) if os.path.islink(name) else name, _is_in_place(name))
+
+
 def _is_in_place(name: str) -> bool:
-    if _DESCRIPTORS.fullmatch(os.path.abspath(name)):
-        return True
     try:
         mode = os.stat(name).st_mode
     except FileNotFoundError:
@@ -94,9 +106,10 @@ def _is_in_place(name: str) -> bool:
     return not stat.S_ISREG(mode)
 
 
-def _refuse_input(name: str, sources: Iterable[Source]) -> None:
+def _refuse_input(target: Target, sources: Iterable[Source]) -> None:
+    name = target.name
     try:
-        status = os.fstat(1) if name == STANDARD_OUTPUT else os.stat(name)
+        status = os.stat(name) if target.fd is None else os.fstat(target.fd)
     except OSError:
         return
     if not stat.S_ISREG(status.st_mode):
@@ -111,7 +124,7 @@ def _check_series(target: Target, sources: Iterable[Source], *, force: bool) -> 
         raise UsageError(f"--output-size splits files; {target.name} is written in place")
     parts = existing_parts(target.name)
     for part in parts:
-        _refuse_input(part, sources)
+        _refuse_input(Target(part, in_place=False), sources)
     if parts and not force:
         raise OutputError(
             f"{parts[0]}: exists, of an earlier series; "
@@ -172,15 +185,19 @@ class _Part:
 
     def _open(self, target: Target, cancel: Cancel) -> int:
         try:
-            if target.name == "standard output":
-                return os.dup(1)
+            if target.fd is not None:
+                return os.dup(target.fd)
             if target.in_place:
                 return _open_in_place(target.name, cancel)
             folder, base = os.path.split(target.name)
-            hidden = f".{base[:200]}.fastcap-{os.getpid()}-{os.urandom(4).hex()}"
+            start = os.fsdecode(os.fsencode(base)[:200])  # a name has at most 255 bytes
+            hidden = f".{start}.fastcap-{os.getpid()}-{os.urandom(4).hex()}"
             self.temporary = os.path.join(folder, hidden)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            return os.open(self.temporary, flags, 0o666)
+            fd = os.open(self.temporary, flags, 0o666)
+            with contextlib.suppress(OSError):  # what is replaced keeps its permissions
+                os.fchmod(fd, stat.S_IMODE(os.stat(target.name).st_mode))
+            return fd
         except OSError as error:
             self.temporary = None
             raise _refusal(target.name, error) from error
@@ -214,10 +231,11 @@ class _Part:
 
     def discard(self) -> None:
         """Removes what was not finished."""
-        with contextlib.suppress(OSError):  # there is an error to report already
-            if self.fd >= 0:
+        if self.fd >= 0:
+            with contextlib.suppress(OSError):  # there is an error to report already
                 os.close(self.fd)
-            if self.temporary is not None:
+        if self.temporary is not None:
+            with contextlib.suppress(OSError):
                 os.unlink(self.temporary)
         self.fd = -1
         self.temporary = None

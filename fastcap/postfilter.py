@@ -38,6 +38,9 @@ Progress = Callable[[int, int], None]
 _IN_FLIGHT = 96 << 20
 _LARGEST_RANGE = 16 << 20
 _SMALLEST_RANGE = 1 << 20
+MOST_JOBS = 1024
+MOST_FRAMES = MOST_BYTES = 1 << 62
+MOST_SNAPLEN = 0x7FFFFFFF
 _AHEAD = 2  # ranges waiting beyond those that are worked on
 
 
@@ -48,6 +51,10 @@ class Damage:
     offset: int
     length: int | None
     reason: str
+
+    def __str__(self) -> str:
+        rest = "the rest" if self.length is None else f"{self.length:,} bytes"
+        return f"at byte {self.offset:,}: {self.reason}; {rest} not read"
 
 
 @dataclass
@@ -159,7 +166,9 @@ def filter_files(
     """
     _check_options(jobs, snaplen, limit, output_size, on_damage, output, range_bytes)
     started = time.perf_counter()
-    names = expand(os.fspath(name) for name in inputs)
+    if isinstance(inputs, (str, bytes, os.PathLike)):
+        raise UsageError("inputs are a list of names; for one, write [name]")
+    names = expand(os.fsdecode(name) for name in inputs)
     if not names:
         raise UsageError("no input: name files, directories, or - for standard input")
     sources = _open_all(names)
@@ -168,15 +177,17 @@ def filter_files(
         run.compile(expression)
         target = None
         if output is not None:
-            name = os.fspath(output)
+            name = os.fsdecode(output)
             target = resolve(name, sources, series=output_size is not None, force=force)
             run.writes = True
 
         def work(cancel: Cancel) -> FilterResult:
-            out = None
+            commit = run.committer(executor, cancel)
             if target is not None:
-                out = Output(target, run.out_header, cancel, size=output_size, force=force)
-            return run.run(out, executor, cancel)
+                commit.output = Output(
+                    target, run.out_header, cancel, size=output_size, force=force
+                )
+            return run.run(commit)
 
         result = run_waiting(work)
         series = target.name if target is not None and output_size is not None else None
@@ -197,15 +208,15 @@ def _check_options(
     output: object,
     range_bytes: int | None,
 ) -> None:
-    for name, value in (
-        ("jobs", jobs),
-        ("snaplen", snaplen),
-        ("limit", limit),
-        ("output_size", output_size),
-        ("range_bytes", range_bytes),
+    for name, value, most in (
+        ("jobs", jobs, MOST_JOBS),
+        ("snaplen", snaplen, MOST_SNAPLEN),
+        ("limit", limit, MOST_FRAMES),
+        ("output_size", output_size, MOST_BYTES),
+        ("range_bytes", range_bytes, MOST_BYTES),
     ):
-        if value is not None and value < 1:
-            raise UsageError(f"{name} is at least 1, not {value}")
+        if value is not None and not 1 <= value <= most:
+            raise UsageError(f"{name} is 1 to {most:,}, not {value}")
     if on_damage != "stop":
         raise UsageError(f"on_damage is 'stop', the only policy yet, not {on_damage!r}")
     if output_size is not None and output is None:
@@ -307,9 +318,12 @@ class _Run:
             linktype = LOOP
         self.filter = Filter(expression, linktype)
 
-    def run(self, output: Output | None, executor: Executor | None, cancel: Cancel) -> FilterResult:
+    def committer(self, executor: Executor | None, cancel: Cancel) -> _Committer:
         own = None if executor else ThreadPoolExecutor(self.jobs, "fastcap-worker")
-        commit = _Committer(self, output, executor or own, cancel)  # type: ignore[arg-type]
+        return _Committer(self, executor or own, own, cancel)  # type: ignore[arg-type]
+
+    def run(self, commit: _Committer) -> FilterResult:
+        output = commit.output
         try:
             commit.all()
             if output is not None:
@@ -319,14 +333,12 @@ class _Run:
             output.discard()
             self.result.reader_left = True
         except BaseException:
-            cancel.set()
+            commit.cancel.set()
             if output is not None:
                 output.discard()
             raise
         finally:
-            commit.drop_pending()
-            if own is not None:
-                own.shutdown(wait=True, cancel_futures=True)
+            commit.close()
         return self.result
 
     def job(self, source: Source) -> Job:
@@ -371,12 +383,11 @@ def _out_header(sources: list[Source], snaplen: int | None) -> FileHeader:
 class _Committer:
     """Takes results in the order of the inputs: adds them up, appends what matched."""
 
-    def __init__(
-        self, run: _Run, output: Output | None, executor: Executor, cancel: Cancel
-    ) -> None:
+    def __init__(self, run: _Run, executor: Executor, own: Executor | None, cancel: Cancel) -> None:
         self.run = run
-        self.output = output
+        self.output: Output | None = None
         self.executor = executor
+        self.own = own  # the executor, where it is ours to shut down
         self.cancel = cancel
         self.memory = Memory(run.in_flight + 1)  # and the one that is being committed
         self.tasks = run.tasks()
@@ -471,11 +482,13 @@ class _Committer:
         self.report.damage.append(Damage(result.end, length, result.damage))
         self.ended = True
 
-    def drop_pending(self) -> None:
+    def close(self) -> None:
         for _, _, future in self.pending:
             if future is not None:
                 future.cancel()
         self.pending.clear()
+        if self.own is not None:
+            self.own.shutdown(wait=True, cancel_futures=True)
 
 
 def report_sources(
@@ -485,6 +498,6 @@ def report_sources(
     types may differ. Streams are used up; the caller closes them."""
     started = time.perf_counter()
     run = _Run(sources, jobs or _processors(), None, None, None, progress)
-    result = run_waiting(lambda cancel: run.run(None, None, cancel))
+    result = run_waiting(lambda cancel: run.run(run.committer(None, cancel)))
     result.elapsed_s = time.perf_counter() - started
     return result

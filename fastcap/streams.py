@@ -42,13 +42,19 @@ def read_stream(source: Source, job: Job, cancel: Cancel, memory: Memory) -> Ite
 
 
 def _gather(source: Source, waiting: bytes, cancel: Cancel) -> bytes:
-    """What is waiting and what comes, up to a piece more; no more than that only at the end."""
+    """What is waiting and what is there to be read, up to a piece more; waits for some of it.
+    No more than what is waiting only at the end."""
     assert source.fd is not None
     parts = [waiting]
     room = PIECE
+    poll = select.poll()
+    poll.register(source.fd, select.POLLIN)
     try:
-        while room > 0:
-            more = _read(source.fd, room, cancel)
+        while room > 0 and (room == PIECE or poll.poll(0)):
+            while not poll.poll(_POLL_MS):
+                if cancel.is_set():
+                    raise Interrupted("interrupted")
+            more = os.read(source.fd, room)
             if not more:
                 break
             parts.append(more)
@@ -56,12 +62,3 @@ def _gather(source: Source, waiting: bytes, cancel: Cancel) -> bytes:
     except OSError as error:
         raise InputError(f"{source.name}: {why(error)}") from error
     return b"".join(parts)
-
-
-def _read(fd: int, size: int, cancel: Cancel) -> bytes:
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    while not poll.poll(_POLL_MS):
-        if cancel.is_set():
-            raise Interrupted("interrupted")
-    return os.read(fd, size)

@@ -11,6 +11,10 @@ from fastcap._native.cancel import Cancel
 T = TypeVar("T")
 
 
+class NoMoreThreadsError(RuntimeError):
+    """The system lets this process start no more threads."""
+
+
 class _Work(threading.Thread, Generic[T]):
     def __init__(self, function: Callable[[Cancel], T]) -> None:
         super().__init__(name="fastcap")
@@ -33,7 +37,10 @@ def run_waiting(function: Callable[[Cancel], T]) -> T:
     """Runs `function` in a thread of its own and waits for it. Whatever interrupts the wait sets
     the Cancel that the function was given, and is raised again once the function has ended."""
     work = _Work(function)
-    work.start()
+    try:
+        work.start()
+    except RuntimeError as error:
+        raise NoMoreThreadsError(str(error)) from error
     try:
         work.done.wait()
     except BaseException:

@@ -121,6 +121,8 @@ def test_a_stream_is_read_like_a_file(rng: random.Random, tmp_path: Path) -> Non
     thread.start()
     with fastcap.open(fifo, batch_bytes=3000) as capture:
         read = [bytes(view) for batch in capture for view in batch]
+        with pytest.raises(ValueError, match="only once"):
+            next(iter(capture))
     thread.join()
     assert read == [frame.data for frame in frames]
 

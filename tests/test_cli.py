@@ -40,6 +40,12 @@ def run(*words: object, status: int = 0, **options: object) -> subprocess.Comple
     return result
 
 
+def run_anyhow(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # type: ignore[call-overload,no-any-return]
+        [*FASTCAP, *map(str, words)], capture_output=True, text=True, check=False, **options
+    )
+
+
 # ---- filter -------------------------------------------------------------------------------------
 
 
@@ -184,6 +190,12 @@ def test_json_of_filter_has_the_promised_fields(source: str, tmp_path: Path) -> 
         (("tcp", "IN", "-o", "x", "--output-size", "0.0000001k"), "no size"),
         (("tcp", "IN", "--count", "--force"), "--count writes nothing"),
         (("tcp", "IN", "--count", "-j", "0"), "not in the range"),
+        (("tcp", "IN", "-o", "x", "-j", "2147483647"), "not in the range"),
+        (("tcp", "IN", "--count", "-c", "9" * 23), "not in the range"),
+        (("tcp", "IN", "-o", "x", "-s", "9" * 23), "not in the range"),
+        (("tcp", "IN", "-o", "x", "--output-size", "9" * 20 + "T"), "larger than any file"),
+        (("tcp", "IN", "-o", "x", "--output-size", "9" * 400 + "T"), "larger than any file"),
+        (("tcp", "IN", "-o", ""), "needs a name"),
         (("tcp", "IN", "--count", "--on-damage", "skip"), "'stop'"),
         (("tcp", "IN", "--count", "--bogus"), "No such option"),
         (("tcp", "IN", "-o", "IN"), "also an input"),
@@ -273,6 +285,55 @@ def test_outputs_that_cannot_be_written_are_named(source: str, tmp_path: Path) -
     assert existing.read_bytes() == Path(source).read_bytes()
 
 
+def test_names_are_names_whatever_they_look_like(source: str, tmp_path: Path) -> None:
+    whole = Path(source).read_bytes()
+    for name in ("standard output", "漢" * 80 + ".pcap", "a\nb.pcap", "-x.pcap"):
+        run("filter", "", source, "-o", f"./{name}", cwd=tmp_path)
+        assert (tmp_path / name).read_bytes() == whole
+    odd = os.fsencode(tmp_path) + b"/\xff.pcap"
+    Path(os.fsdecode(odd)).write_bytes(whole)
+    listed = subprocess.run([*FASTCAP, "info", odd], capture_output=True, check=True)
+    assert b"frames    100" in listed.stdout
+
+
+def test_closed_standard_streams_lose_nothing_but_what_was_printed(
+    source: str, tmp_path: Path
+) -> None:
+    fastcap_ = f"{sys.executable} -m fastcap"
+    whole = Path(source).read_bytes()
+    for command in (
+        f"{fastcap_} filter '' {source} --count >&-",
+        f"{fastcap_} filter '' {source} -o {tmp_path}/a.pcap >&- 2>&-",
+        f"{fastcap_} filter '' {source} -o - 2>&- > {tmp_path}/b.pcap",
+    ):
+        subprocess.run(command, shell=True, check=True, capture_output=True)
+    assert (tmp_path / "a.pcap").read_bytes() == (tmp_path / "b.pcap").read_bytes() == whole
+
+
+def test_our_own_descriptors_are_appended_to_not_opened_anew(source: str, tmp_path: Path) -> None:
+    whole = Path(source).read_bytes()
+    log = tmp_path / "log"
+    for name in ("-", "/dev/stdout", "/dev/fd/1"):
+        log.write_bytes(b"kept")
+        command = f"{sys.executable} -m fastcap filter '' {source} -o {name} >> {log}"
+        subprocess.run(command, shell=True, check=True, capture_output=True)
+        assert log.read_bytes() == b"kept" + whole
+
+
+def test_what_is_replaced_keeps_its_permissions_and_the_links_to_it(
+    source: str, tmp_path: Path
+) -> None:
+    private, link = tmp_path / "private.pcap", tmp_path / "link.pcap"
+    private.write_text("old")
+    private.chmod(0o600)
+    link.symlink_to(private)
+    assert "exists" in run("filter", "", source, "-o", link, status=1).stderr
+    run("filter", "", source, "-o", link, "--force")
+    assert link.is_symlink()
+    assert private.read_bytes() == Path(source).read_bytes()
+    assert private.stat().st_mode & 0o777 == 0o600
+
+
 def test_devices_are_written_in_place(source: str) -> None:
     run("filter", "", source, "-o", "/dev/null")
     assert Path("/dev/null").is_char_device()
@@ -334,6 +395,21 @@ def test_a_signal_ends_native_work_and_removes_what_was_not_finished(
         assert process.stderr is not None
         assert "what was not finished is removed" in process.stderr.read()
     assert sorted(os.listdir(tmp_path)) == ["in.pcap", "slow.filter"]
+
+
+def test_nohup_is_respected(tmp_path: Path) -> None:
+    script = f"nohup {sys.executable} -m fastcap filter '' - --count"
+    with subprocess.Popen(
+        ["sh", "-c", f"exec {script}"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        process.stdin.write(pcaps.capture(FRAMES[:60]))
+        process.stdin.flush()
+        time.sleep(0.6)
+        process.send_signal(signal.SIGHUP)
+        out, _ = process.communicate(pcaps.capture(FRAMES[60:])[24:])
+    assert (process.returncode, out) == (0, b"100\n")
 
 
 def test_ctrl_c_is_heard_while_waiting_for_a_pipe(source: str, tmp_path: Path) -> None:
@@ -422,6 +498,9 @@ def test_info_shows_what_it_can_and_fails_for_the_rest(source: str, tmp_path: Pa
     assert done.stderr == f"fastcap: {bad}: empty: a capture has at least a header of 24 bytes\n"
     assert "frames    100" in done.stdout
     assert "no input" in run("info", status=2).stderr
+    run("info", bad, status=1)
+    both = run_anyhow("info", tmp_path)
+    assert (both.returncode, "frames    100" in both.stdout) == (1, True)
 
 
 def test_info_counts_as_capinfos_does(shared_captures: Path) -> None:

@@ -7,6 +7,7 @@ import random
 import pytest
 
 import fastcap
+from fastcap.language.libpcap import compile_text
 from fastcap.language.lower import lower
 from fastcap.language.parser import DEEPEST, parse
 from fastcap.language.tree import And, Blob, Not, Or, Pcap, Tree
@@ -291,8 +292,46 @@ def test_many_alternatives_for_the_same_bytes_become_a_set_and_mean_the_same(
     assert not compiled.matches(b"\0" * 5)
 
 
+def test_what_moves_offsets_is_refused_before_a_blob_and_kept_after_it() -> None:
+    for word in ("vlan", "vlan 5", "mpls", "pppoes", "tcp and vlan"):
+        assert "in one piece" in refusal(f"{word} and {A} and tcp")
+        assert "in one piece" in refusal(f"{word} and ({A} or tcp)")
+    fastcap.compile(f"{A} and vlan and tcp")
+    fastcap.compile(f"tcp and {A} and vlan")
+
+
+def test_two_readings_are_refused_where_pcap_text_is_deeper_too() -> None:
+    for expression in (f"(tcp and {A}) or {B} and {A}", f"not (tcp or {A}) or {B} and {A}"):
+        assert "two ways" in refusal(expression)
+
+
+def test_long_alternatives_are_compiled_in_parts_with_the_meaning_of_the_whole(
+    rng: random.Random,
+) -> None:
+    """Also where bytes are missing: that rejects the frame, whatever the other terms say."""
+    terms = [f"host 10.1.{i >> 8}.{i & 255}" for i in range(45)]
+    terms += ["ether[60] = 7", "udp", "(tcp and port 80)", "ip6", "(not ip and not ip6)", "arp"]
+    whole = fastcap.compile(f"({' or '.join(terms)}) and 1 = 1")  # an AND: in one piece
+    parts = fastcap.compile(" or ".join(terms))
+    assert len(compile_text(" or ".join(terms), 1)) > len(compile_text("tcp", 1)) == 1
+    frames = pcaps.some_frames(rng, 1000)
+    taken = 0
+    for frame in frames:
+        right = whole.matches(frame.data, frame.wire)
+        assert parts.matches(frame.data, frame.wire) == right, frame.data.hex()
+        taken += right
+    assert 0 < taken < 1000
+
+
+def test_more_than_libpcap_can_take_is_refused_and_not_a_crash() -> None:
+    many = " or ".join(f"host 10.{i >> 16}.{i >> 8 & 255}.{i & 255}" for i in range(10_000))
+    fastcap.compile(many)
+    assert "too many for libpcap" in refusal(many.replace(" or ", " or (tcp) and "))
+    assert "too many for libpcap" in refusal(many.replace(" or host", " or"))
+
+
 def test_eight_hundred_hosts_compile_in_a_moment_and_still_match() -> None:
-    """libpcap's optimiser alone takes 23 s for these; asserted is that they work at all."""
+    """In one piece libpcap's optimiser takes 23 s for these; here only that they work at all."""
     compiled = fastcap.compile(" or ".join(f"host 10.0.{i >> 8}.{i & 255}" for i in range(800)))
     packet = pcaps.ethernet(pcaps.ipv4(b"", 6, "10.0.3.31", "1.2.3.4"), 0x0800)
     assert compiled.matches(packet)

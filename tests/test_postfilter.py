@@ -262,6 +262,9 @@ def test_the_first_inputs_header_wins_and_records_are_converted(
         unit = 1 if fine and nanoseconds else 1000
         same = [frame._replace(time=frame.time // unit * unit) for frame in frames]
         assert read[50 * i : 50 * (i + 1)] == same
+    (segment,) = result.outputs
+    assert segment.span.first_ns == min(frame.time for frame in read)
+    assert segment.span.last_ns == max(frame.time for frame in read)
     lost = any("cut to microseconds" in note for note in result.notes)
     assert lost == (not nanoseconds)
 
@@ -505,3 +508,5 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
             fastcap.filter_files("", [source], **options)  # type: ignore[arg-type,unused-ignore]
     with pytest.raises(fastcap.UsageError, match="no input"):
         fastcap.filter_files("", [])
+    with pytest.raises(fastcap.UsageError, match="list of names"):
+        fastcap.filter_files("", source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import os
 import signal
 import sys
@@ -14,7 +15,9 @@ import click
 
 from fastcap import __version__
 from fastcap.cli import exit_codes
+from fastcap.cli.messages import say
 from fastcap.errors import FastcapError
+from fastcap.waiting import NoMoreThreadsError
 
 # name -> module and one line of help, so that a command's module is imported only when it runs
 _COMMANDS = {
@@ -61,8 +64,13 @@ def fastcap() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command; its exit status."""
-    signal.signal(signal.SIGTERM, _on_signal)
-    signal.signal(signal.SIGHUP, _on_signal)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _on_signal)
+    if sys.stdout is None:  # closed; what is printed goes nowhere
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names need not be text
     try:
         status = fastcap.main(arguments, prog_name="fastcap", standalone_mode=False)
         sys.stdout.flush()
@@ -77,11 +85,15 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         return _reader_left()
     except OSError as error:
-        return _refuse(f"{error.filename or ''}: {error.strerror}".lstrip(": "), "fastcap", 1)
-    except MemoryError:
-        return _refuse("out of memory; give it fewer --jobs", "fastcap", exit_codes.FAILED)
+        what = f"{error.filename or ''}: {error.strerror}".lstrip(": ")
+        return _refuse(what, "fastcap", exit_codes.FAILED)
+    except (MemoryError, NoMoreThreadsError):
+        return _refuse(
+            "out of memory or threads; give it fewer --jobs", "fastcap", exit_codes.FAILED
+        )
     except (KeyboardInterrupt, click.Abort):
-        return _refuse("interrupted; what was not finished is removed", "fastcap", 130)
+        message = "interrupted; what was not finished is removed"
+        return _refuse(message, "fastcap", exit_codes.INTERRUPTED)
     except Signalled as error:
         name = signal.Signals(error.number).name
         return _refuse(
@@ -100,7 +112,7 @@ def _place(error: click.ClickException) -> str:
 
 def _refuse(message: str, place: str, status: int) -> int:
     hint = f" (see {place} --help)" if place != "fastcap" else ""
-    print(f"fastcap: {message.rstrip('.')}{hint}", file=sys.stderr)
+    say(message.rstrip(".") + hint)
     return status
 
 

@@ -10,10 +10,17 @@ import click
 
 from fastcap.cli import exit_codes
 from fastcap.cli.flags import SIZE
+from fastcap.cli.messages import say
 from fastcap.cli.progress import progress_bar
 from fastcap.errors import InputError, UsageError
 from fastcap.inputs import read_names, why
-from fastcap.postfilter import FilterResult, filter_files
+from fastcap.postfilter import (
+    MOST_FRAMES,
+    MOST_JOBS,
+    MOST_SNAPLEN,
+    FilterResult,
+    filter_files,
+)
 
 _STANDARD_OUTPUT = re.compile(r"-|/dev/stdout|/dev/fd/1|/proc/self/fd/1")
 
@@ -50,19 +57,23 @@ _STANDARD_OUTPUT = re.compile(r"-|/dev/stdout|/dev/fd/1|/proc/self/fd/1")
 @click.option(
     "-j",
     "--jobs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_JOBS),
     metavar="N",
     help="Work on N ranges at once. Default: one a processor.",
 )
 @click.option(
     "-s",
     "--snaplen",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, MOST_SNAPLEN),
     metavar="N",
     help="Keep the first N bytes of a frame; 0 keeps all.",
 )
 @click.option(
-    "-c", "--limit", type=click.IntRange(min=1), metavar="N", help="Stop after N matching frames."
+    "-c",
+    "--limit",
+    type=click.IntRange(1, MOST_FRAMES),
+    metavar="N",
+    help="Stop after N matching frames.",
 )
 @click.option(
     "--output-size",
@@ -172,7 +183,8 @@ def _check(
 def _with_quoting_hint(error: InputError, words: tuple[str, ...], given: bool) -> InputError:
     """`fastcap filter tcp port 443 a.pcap`: a filter of several words that is not quoted."""
     missing = [word for word in words[1:] if word != "-" and not os.path.lexists(word)]
-    if given or not missing or " " in words[0] or not str(error).startswith(missing[0]):
+    is_word = bool(missing) and "/" not in missing[0] and "." not in missing[0]
+    if given or not is_word or " " in words[0] or not str(error).startswith(missing[0]):
         return error
     there = words.index(missing[-1])
     quoted = " ".join(words[: there + 1])
@@ -184,13 +196,9 @@ def _report(result: FilterResult, output: str | None, count: bool, as_json: bool
         return exit_codes.OK
     for report in result.inputs:
         for damage in report.damage:
-            rest = "the rest" if damage.length is None else f"{damage.length:,} bytes"
-            _say(
-                f"{report.path}: damaged at byte {damage.offset:,}: {damage.reason}; "
-                f"{rest} not read"
-            )
+            say(f"{report.path}: damaged {damage}")
     for note in result.notes:
-        _say(note)
+        say(note)
     if as_json:
         import json
 
@@ -198,7 +206,7 @@ def _report(result: FilterResult, output: str | None, count: bool, as_json: bool
     elif count:
         print(result.frames_matched)
     else:
-        _say(_summary(result, output))
+        say(_summary(result, output))
     return exit_codes.DAMAGED if result.damaged else exit_codes.OK
 
 
@@ -211,7 +219,3 @@ def _summary(result: FilterResult, output: str | None) -> str:
         f"{result.elapsed_s:.2f} s, {rate:.1f} GB/s: "
         f"{result.bytes_written:,} bytes in {where}"
     )
-
-
-def _say(line: str) -> None:
-    print(f"fastcap: {line}", file=sys.stderr)

@@ -7,6 +7,7 @@ import re
 import click
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
+_LARGEST = 1 << 62
 _POWERS = {"k": 10, "m": 20, "g": 30, "t": 40}
 
 
@@ -23,7 +24,10 @@ class Size(click.ParamType[int]):
         match = _SIZE.fullmatch(str(value).strip())
         if match is None:
             self.fail(f"{value!r} is no size: a number and k, M, G or T, such as 500M or 2G")
-        size = int(float(match.group(1)) * (1 << _POWERS[match.group(2).lower()]))
+        number = float(match.group(1)) * (1 << _POWERS[match.group(2).lower()])
+        if number > _LARGEST:
+            self.fail(f"{value!r} is larger than any file")
+        size = int(number)
         if size < 1:
             self.fail(f"{value!r} is no size that holds anything")
         return size

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
 from fastcap.cli import exit_codes
+from fastcap.cli.messages import say
 from fastcap.cli.progress import progress_bar
 from fastcap.errors import InputError, UsageError
 from fastcap.inputs import Source, expand, open_source, read_names
-from fastcap.postfilter import FilterResult, InputReport, report_sources
+from fastcap.postfilter import MOST_JOBS, FilterResult, InputReport, report_sources
 from fastcap.segments import rfc3339, times_as_json
 
 
@@ -25,7 +25,7 @@ from fastcap.segments import rfc3339, times_as_json
 @click.option(
     "-j",
     "--jobs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_JOBS),
     metavar="N",
     help="Work on N ranges at once. Default: one a processor.",
 )
@@ -41,6 +41,8 @@ def command(
     if not names:
         raise UsageError("no input: name files, directories, or - for standard input")
     sources, failed = _open(names)
+    if not sources:
+        return exit_codes.FAILED
     try:
         with progress_bar() as progress:
             result = report_sources(sources, jobs=jobs, progress=progress)
@@ -59,10 +61,17 @@ def _open(names: list[str]) -> tuple[list[Source], bool]:
     failed = False
     for name in names:
         try:
-            sources += [open_source(path) for path in expand([name])]
+            paths = expand([name])
         except InputError as error:
-            print(f"fastcap: {error}", file=sys.stderr)
+            say(str(error))
             failed = True
+            continue
+        for path in paths:
+            try:
+                sources.append(open_source(path))
+            except InputError as error:
+                say(str(error))
+                failed = True
     return sources, failed
 
 
@@ -109,7 +118,5 @@ def _as_text(report: InputReport, source: Source) -> str:
         ("first", rfc3339(report.span.first_ns) or "-"),
         ("last", rfc3339(report.span.last_ns) or "-"),
     ]
-    for damage in report.damage:
-        rest = "the rest" if damage.length is None else f"{damage.length:,} bytes"
-        rows.append(("damage", f"at byte {damage.offset:,}: {damage.reason}; {rest} not read"))
+    rows += [("damage", str(damage)) for damage in report.damage]
     return "\n".join([report.path, *(f"  {name:<10}{value}" for name, value in rows)])

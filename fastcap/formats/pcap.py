@@ -127,7 +127,10 @@ def parse_header(data: bytes, name: str) -> FileHeader:
     fields = struct.unpack(order + "IHHiIII", data)
     _, major, minor, zone, accuracy, snaplen, link_word = fields
     if (major, minor) != _VERSION:
-        raise InputError(f"{name}: pcap version {major}.{minor}; fastcap reads 2.4")
+        raise InputError(
+            f"{name}: pcap version {major}.{minor}, and fastcap reads 2.4; "
+            f"{_CONVERT.format(to='pcap').replace('FILE', name)}"
+        )
     if link_word & _RESERVED:
         raise InputError(f"{name}: bits of the link type that must be 0 are not: 0x{link_word:08x}")
     return FileHeader(order == "<", nanoseconds, snaplen, link_word, zone, accuracy)
@@ -136,5 +139,6 @@ def parse_header(data: bytes, name: str) -> FileHeader:
 def _foreign(data: bytes, name: str) -> str:
     for magic, what, way_out in _FOREIGN:
         if data.startswith(magic):
-            return f"{what}; {way_out.replace('FILE', name)}"
-    return "not a capture: its first bytes are no pcap magic number"
+            file = "FILE" if " " in name else name
+            return f"{what}; {way_out.replace('FILE', file)}"
+    return "not a capture: it begins with no pcap magic number; `file` or capinfos may know it"

@@ -8,6 +8,10 @@ _RULE = (
     "A comparison is false where the frame's captured bytes end before the bytes it needs,\n"
     "== and != alike; NOT of it is then true. It decides for no other term."
 )
+_CHUNK = (
+    "\nInside one run of pcap-filter text libpcap's rule holds: a term that needs bytes behind\n"
+    "the captured ones makes the whole run false."
+)
 _PURE = (
     "This is libpcap's alone: a term that needs bytes behind the end of the captured ones\n"
     "makes the whole filter reject the frame."
@@ -27,6 +31,8 @@ def explain(tree: Tree, linktype: str) -> str:
     if isinstance(tree, Pcap) and not tree.text.strip():
         return f"Keeps every frame of link type {linktype}."
     rule = _PURE if isinstance(tree, Pcap) else _RULE
+    if not isinstance(tree, Pcap) and any("libpcap takes" in line for line in _lines(tree, 0)):
+        rule += _CHUNK
     return "\n".join([f"Keeps frames of link type {linktype} where", *_lines(tree, 1), rule])
 
 

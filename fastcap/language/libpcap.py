@@ -7,13 +7,22 @@ from typing import NamedTuple
 
 from fastcap.errors import FilterError
 from fastcap.formats.linktypes import LONGEST_FRAME, dlt_of
+from fastcap.language.parser import alternatives
 
 # libpcap's optimiser is about cubic and holds the GIL: 3,000 unoptimised instructions, 100 hosts,
-# take it 0.05 s; 12,000 take 3 s. The program means the same without it, and runs slower.
+# take it 0.05 s; 12,000 take 3 s. A program without it runs slower, and may load bytes that an
+# optimised one does not need: then it rejects a short frame which that one would not.
 OPTIMISE_UP_TO = 3000
+# Without the optimiser libpcap is still quadratic (1,000 hosts 2.8 s), and recurses on the stack:
+# 10,000 end the process. What can be compiled in parts is; the rest has this limit.
+MOST_JOINS = 1000
+_PART = 50  # terms
 NETMASK = 0  # as tcpdump -r has it
 
 _CAPITALS = re.compile(r"\b(?:AND|OR|NOT)\b")
+
+
+_JOINS = re.compile(r"\b(?:and|or)\b|&&|\|\|", re.IGNORECASE)
 
 
 class ClassicInstruction(NamedTuple):
@@ -25,19 +34,39 @@ class ClassicInstruction(NamedTuple):
     k: int
 
 
-def compile_text(text: str, linktype: int) -> list[ClassicInstruction]:
-    """The program that libpcap makes of `text` for frames of a link type (a number in a file).
-    FilterError with libpcap's words where it refuses."""
-    import pcapy
-
+def compile_text(text: str, linktype: int) -> list[list[ClassicInstruction]]:
+    """The programs that libpcap makes of `text` for frames of a link type (a number in a file):
+    one, or of a long text several, of which one must take the frame. FilterError with libpcap's
+    words where it refuses, or where the text is too long for it."""
     if "\0" in text:
         raise FilterError("filter: it holds a NUL character")
     # bytes that are no text (surrogates) cannot be in a filter that libpcap understands
     text = text.encode("utf-8", "replace").decode()
+    if len(_JOINS.findall(text)) < _PART:
+        return [_compile_part(text, linktype)]
+    terms = alternatives(text)
+    parts = [" or ".join(terms[i : i + _PART]) for i in range(0, len(terms), _PART)]
+    for part in parts:
+        if len(_JOINS.findall(part)) > MOST_JOINS:
+            raise FilterError(
+                f"filter: more than {MOST_JOINS:,} terms are too many for libpcap, unless they are "
+                "joined by nothing but 'or' and each says what it is ('host A or host B')"
+            )
+    return [_compile_part(part, linktype, alone=len(parts) == 1) for part in parts]
+
+
+def _compile_part(text: str, linktype: int, *, alone: bool = True) -> list[ClassicInstruction]:
+    import pcapy
+
     program = _compile(pcapy, text, linktype, optimise=False)
-    if len(program) <= OPTIMISE_UP_TO:
-        program = _compile(pcapy, text, linktype, optimise=True)
-    return program
+    if len(program) > OPTIMISE_UP_TO:
+        return program
+    try:
+        return _compile(pcapy, text, linktype, optimise=True)
+    except FilterError:  # that it takes no frame is a reason to refuse a whole text only
+        if alone:
+            raise
+        return program
 
 
 def _compile(

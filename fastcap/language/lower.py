@@ -40,7 +40,7 @@ class _InSet(NamedTuple):
 
 
 _Term = Union[Tree, _InSet]  # noqa: UP007 - Python 3.10 cannot join a forward reference by |
-Compile = Callable[[str, int], list[ClassicInstruction]]
+Compile = Callable[[str, int], list[list[ClassicInstruction]]]
 
 _LOAD, _LOAD_X, _ALU, _JUMP, _RETURN = 0, 1, 4, 5, 6  # classes, code & 7
 _MODE_ABS, _MODE_IND, _MODE_MSH = 0x20, 0x40, 0xA0  # code & 0xe0
@@ -77,7 +77,7 @@ class _Lowering:
         elif isinstance(tree, Pcap) and not tree.text.strip():
             self.builder.emit(JA, 0, true)  # every frame, also of link types libpcap does not know
         elif isinstance(tree, Pcap):
-            self.pcap(self.compile_pcap(tree.text, self.linktype), true, false)
+            self.parts(self.compile_pcap(tree.text, self.linktype), true, false)
         elif isinstance(tree, Not):
             self.term(tree.term, false, true)
         elif isinstance(tree, _InSet):
@@ -113,9 +113,20 @@ class _Lowering:
                 self.builder.emit(JEQ, value, false if last else following, true)
             self.builder.place(following)
 
-    def pcap(self, classic: list[ClassicInstruction], true: Label, false: Label) -> None:
-        """libpcap's program between our labels: it returns to one of them, and goes to `false`
-        where libpcap would reject the frame at once (bytes missing, a division by zero)."""
+    def parts(self, parts: list[list[ClassicInstruction]], true: Label, false: Label) -> None:
+        """Programs of libpcap's of which one must take the frame. They are one text: where one
+        would reject the frame at once, none of the others is asked."""
+        for part in parts[:-1]:
+            following = Label()
+            self.pcap(part, true, following, false)
+            self.builder.place(following)
+        self.pcap(parts[-1], true, false, false)
+
+    def pcap(
+        self, classic: list[ClassicInstruction], true: Label, false: Label, reject: Label
+    ) -> None:
+        """libpcap's program between our labels: it returns to `true` or `false`, and goes to
+        `reject` where libpcap would reject the frame at once (bytes missing, a division by 0)."""
         if self.builder.lines:  # what ran before may have left something in A and X
             self.builder.emit(LD_IMM, 0)
             self.builder.emit(LDX_IMM, 0)
@@ -129,15 +140,18 @@ class _Lowering:
                 falls_through = False
                 continue
             self.builder.place(label)
-            falls_through = self.classic(instruction, number, labels, true, false)
+            if instruction.code == _RETURN_A:
+                self.builder.emit(JEQ, 0, false, true)
+                falls_through = False
+            else:
+                falls_through = self.classic(instruction, number, labels, reject)
 
     def classic(
         self,
         instruction: ClassicInstruction,
         number: int,
         labels: list[Label],
-        true: Label,
-        false: Label,
+        reject: Label,
     ) -> bool:
         """One instruction; whether the next one can follow it."""
         code, jt, jf, k = instruction
@@ -146,10 +160,8 @@ class _Lowering:
             self.builder.emit(JA, 0, labels[number + 1 + k])
         elif kind == _JUMP:
             self.builder.emit(code, k, labels[number + 1 + jt], labels[number + 1 + jf])
-        elif code == _RETURN_A:
-            self.builder.emit(JEQ, 0, false, true)
         elif _can_fail(code):
-            self.builder.emit(code, k, None, false)
+            self.builder.emit(code, k, None, reject)
             return True
         else:
             self.builder.emit(code, k)

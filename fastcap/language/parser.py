@@ -17,9 +17,9 @@ from typing import NoReturn
 from fastcap.errors import FilterError
 from fastcap.language.text import fault
 from fastcap.language.tree import And, Blob, Not, Or, Pcap, Tree
-from fastcap.language.words import starts_primitive
+from fastcap.language.words import moves_offsets, starts_primitive
 
-LONGEST_TEXT = 16 << 20  # characters; 800,000 hosts
+LONGEST_TEXT = 16 << 20  # characters
 DEEPEST = 100  # parentheses and NOTs inside each other
 LONGEST_BLOB = 16  # bytes
 LAST_OFFSET = 0x7FFFFFFF
@@ -32,6 +32,7 @@ _WORD = re.compile(r"\\?[\w.:/-]+")
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 _WORD_END = re.compile(r"[\w.:]")
 _UPPER = re.compile(r"(?<![\w.:\\-])(?:and|or|not)(?![\w.:-])", re.IGNORECASE)
+_OPERATORS = {"and": "and", "&&": "and", "or": "or", "||": "or"}
 _DIRECTIONS = {"src", "dst"}
 
 
@@ -48,6 +49,25 @@ def parse(text: str) -> Tree:
     if not _BLOB.search(text):
         return Pcap(text)
     return _Parser(text).parse()
+
+
+def alternatives(text: str) -> list[str]:
+    """The terms of pcap-filter text that are joined by nothing but OR and can stand alone, so that
+    the text means the same when they are compiled one by one. The text itself where that is not
+    so: it holds an AND outside parentheses, a bare value that takes its qualifier from the term
+    before, a word that moves what comes after it, or it is not plain.
+
+    >>> alternatives("host 10.0.0.1 or (tcp and port 80) or udp")
+    ['host 10.0.0.1', '(tcp and port 80)', 'udp']
+    >>> alternatives("port 80 or 443"), alternatives("tcp or udp and port 53")
+    (['port 80 or 443'], ['tcp or udp and port 53'])
+    """
+    try:
+        terms, joins = _Parser(text).pcap_terms()
+    except FilterError:
+        return [text]
+    alone = all(starts_primitive(term) and not moves_offsets(term) for term in terms)
+    return terms if alone and set(joins) <= {"or"} else [text]
 
 
 class _Level:
@@ -80,7 +100,29 @@ class _Parser:
         tree = self.level()
         if self.at < len(self.text):
             self.fail("this parenthesis was not opened")
+        for chunk in _chunks(tree)[:-1]:
+            if moves_offsets(chunk.text):
+                self.at = chunk.at
+                self.fail(
+                    "vlan, mpls, pppoes and the like move what comes after them, but not across a "
+                    "Blob comparison: write all of the pcap-filter text in one piece"
+                )
         return tree
+
+    def pcap_terms(self) -> tuple[list[str], list[str]]:
+        """Text without Blob comparisons: its terms outside parentheses, and what joins them."""
+        terms: list[str] = []
+        joins: list[str] = []
+        while True:
+            self.skip_space()
+            terms.append(self.pcap(self.at).text)
+            join = self.take(_JOIN)
+            if join is None:
+                break
+            joins.append(_OPERATORS[join])
+        if self.at < len(self.text):
+            self.fail("this parenthesis was not opened")
+        return terms, joins
 
     # ---- One level -------------------------------------------------------------------------
 
@@ -91,7 +133,7 @@ class _Parser:
             join = self.take(_JOIN)
             if join is None:
                 break
-            level.joins.append("and" if join in ("&&", "and") else "or")
+            level.joins.append(_OPERATORS[join])
         self.skip_space()
         if self.at < len(self.text) and self.text[self.at] != ")":
             self.fail("expected AND, OR or the end here")
@@ -102,7 +144,7 @@ class _Parser:
     def reading(self, level: _Level) -> _Reading:
         """The one way to read a level, or FilterError with both."""
         high = _and_first(level.joins)
-        if not any(isinstance(term, Pcap) for term in level.terms):
+        if not any(_chunks(term) for term in level.terms):
             return high
         left = _left_to_right(level.joins)
         if left != high:
@@ -268,6 +310,17 @@ class _Parser:
     def fail(self, message: str, *, back: bool = False) -> NoReturn:
         """`back` points at what was read last."""
         raise fault(self.text, self.before if back else self.at, message)
+
+
+def _chunks(tree: Tree) -> list[Pcap]:
+    """The runs of pcap-filter text in a tree, in the order of the text."""
+    if isinstance(tree, Pcap):
+        return [tree]
+    if isinstance(tree, Not):
+        return _chunks(tree.term)
+    if isinstance(tree, (And, Or)):
+        return [chunk for term in tree.terms for chunk in _chunks(term)]
+    return []
 
 
 # ---- Readings ------------------------------------------------------------------------------

@@ -17,9 +17,20 @@ _STARTS = frozenset(
     hsio hopc hdpc hsls
     """.split()
 )
+# After these libpcap reads all fields further behind, up to the end of the text.
+_MOVES = re.compile(r"(?<![\w.:\\-])(?:vlan|mpls|pppoed|pppoes|geneve|vxlan)(?![\w.:-])")
 _LEAD = re.compile(r"(?:\s|\(|!|not(?![\w.:-]))*", re.IGNORECASE)
 _FIRST = re.compile(r"[A-Za-z][\w-]*")
 _RELATION = re.compile(r"[<>=]")
+
+
+def moves_offsets(text: str) -> bool:
+    """Whether a run of pcap-filter text moves what stands after it.
+
+    >>> moves_offsets("vlan 5 and tcp"), moves_offsets("host vlan-5.example")
+    (True, False)
+    """
+    return _MOVES.search(text) is not None
 
 
 def starts_primitive(text: str) -> bool:

@@ -117,6 +117,8 @@ static struct expected expect(const struct fc_postfilter *postfilter, const uint
                                                  captured, record.wire) == 0)
             continue;
         int64_t ns = reference_nanoseconds(&record, from->nanoseconds);
+        if (postfilter->keep && !postfilter->convert.to.nanoseconds)
+            ns = ns / 1000 * 1000;
         struct fc_scan_summary *matched = &expected.matched;
         matched->first_ns = matched->frames == 0 || ns < matched->first_ns ? ns : matched->first_ns;
         matched->last_ns = matched->frames == 0 || ns > matched->last_ns ? ns : matched->last_ns;

@@ -153,6 +153,8 @@ static void check_result(const struct settings *settings, const uint8_t *bytes, 
         HOLDS(reference_record(bytes, length, offset, &settings->from, &record) == FC_SCAN_RECORD);
         if (truth_matches(settings, bytes + offset + 16, &record)) {
             int64_t ns = reference_nanoseconds(&record, settings->from.nanoseconds);
+            if (settings->keep && !settings->to.nanoseconds)
+                ns = ns / 1000 * 1000;
             matched.first_ns = matched.frames && matched.first_ns < ns ? matched.first_ns : ns;
             matched.last_ns = matched.frames && matched.last_ns > ns ? matched.last_ns : ns;
             matched.frames++;
