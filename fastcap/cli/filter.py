@@ -115,7 +115,8 @@ def command(
       fastcap filter 'Blob(FrameData, 26, 4) == 0x0a234567' /data --count
       find /data -name '*.pcap' -print0 | fastcap filter -e udp --files-from - -o udp.pcap
 
-    A comparison whose bytes were not captured is false; NOT of it is true.
+    A Blob comparison whose bytes were not captured is false, NOT of it is true; pcap-filter text
+    alone keeps libpcap's rule, that the frame is then rejected.
     """
     text, inputs = _expression(words, expression, filter_file)
     if files_from is not None:
