@@ -27,7 +27,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from fastcap.filter import Filter, compile
-    from fastcap.postfilter import FilterResult, filter_files
+    from fastcap.postfilter import filter_files
+    from fastcap.results import FilterResult
 
 _HOME = {
     "Batch": "capture_file",
@@ -43,7 +44,7 @@ _HOME = {
     "UsageError": "errors",
     "Filter": "filter",
     "compile": "filter",
-    "FilterResult": "postfilter",
+    "FilterResult": "results",
     "filter_files": "postfilter",
 }
 __all__ = [

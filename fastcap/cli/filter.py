@@ -9,18 +9,13 @@ import sys
 import click
 
 from fastcap.cli import exit_codes
-from fastcap.cli.flags import SIZE
+from fastcap.cli.flags import SIZE, files_from_option, jobs_option
 from fastcap.cli.messages import say
 from fastcap.cli.progress import progress_bar
 from fastcap.errors import InputError, UsageError
 from fastcap.inputs import read_names, why
-from fastcap.postfilter import (
-    MOST_FRAMES,
-    MOST_JOBS,
-    MOST_SNAPLEN,
-    FilterResult,
-    filter_files,
-)
+from fastcap.postfilter import MOST_FRAMES, MOST_SNAPLEN, filter_files
+from fastcap.results import FilterResult
 
 _STANDARD_OUTPUT = re.compile(r"-|/dev/stdout|/dev/fd/1|/proc/self/fd/1")
 
@@ -41,11 +36,7 @@ _STANDARD_OUTPUT = re.compile(r"-|/dev/stdout|/dev/fd/1|/proc/self/fd/1")
     metavar="FILE",
     help="Read the filter from FILE; then all words are inputs.",
 )
-@click.option(
-    "--files-from",
-    metavar="FILE",
-    help="Read more inputs from FILE or - (one a line, or NUL between them).",
-)
+@files_from_option
 @click.option(
     "-o",
     "--output",
@@ -54,13 +45,7 @@ _STANDARD_OUTPUT = re.compile(r"-|/dev/stdout|/dev/fd/1|/proc/self/fd/1")
     "output. A file appears when it is complete.",
 )
 @click.option("--count", is_flag=True, help="Print how many frames match; write nothing.")
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1, MOST_JOBS),
-    metavar="N",
-    help="Work on N ranges at once. Default: one a processor.",
-)
+@jobs_option
 @click.option(
     "-s",
     "--snaplen",

@@ -1,10 +1,12 @@
-"""Values of flags that several commands take."""
+"""Flags that several commands take, and the values of flags."""
 
 from __future__ import annotations
 
 import re
 
 import click
+
+from fastcap.postfilter import MOST_JOBS
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
 _LARGEST = 1 << 62
@@ -34,3 +36,16 @@ class Size(click.ParamType[int]):
 
 
 SIZE = Size()
+
+files_from_option = click.option(
+    "--files-from",
+    metavar="FILE",
+    help="Read more inputs from FILE or - (one a line, or NUL between them).",
+)
+jobs_option = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, MOST_JOBS),
+    metavar="N",
+    help="Work on N ranges at once. Default: one a processor.",
+)

@@ -7,28 +7,20 @@ from typing import Any
 import click
 
 from fastcap.cli import exit_codes
+from fastcap.cli.flags import files_from_option, jobs_option
 from fastcap.cli.messages import say
 from fastcap.cli.progress import progress_bar
 from fastcap.errors import InputError, UsageError
 from fastcap.inputs import Source, expand, open_source, read_names
-from fastcap.postfilter import MOST_JOBS, FilterResult, InputReport, report_sources
+from fastcap.postfilter import report_sources
+from fastcap.results import FilterResult, InputReport
 from fastcap.segments import rfc3339, times_as_json
 
 
 @click.command("info", short_help="Say what captures hold: format, frames, times, damage.")
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
-@click.option(
-    "--files-from",
-    metavar="FILE",
-    help="Read more inputs from FILE or - (one a line, or NUL between them).",
-)
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1, MOST_JOBS),
-    metavar="N",
-    help="Work on N ranges at once. Default: one a processor.",
-)
+@files_from_option
+@jobs_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     inputs: tuple[str, ...], files_from: str | None, jobs: int | None, as_json: bool
