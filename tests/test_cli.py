@@ -368,6 +368,12 @@ def test_a_reader_that_closes_the_pipe_is_no_error(tmp_path: Path) -> None:
         assert process.wait(10) == 0
 
 
+def hear_signals() -> None:
+    """In a child before it runs: the tests themselves may run under nohup or in a background."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 # ---- Interrupts ---------------------------------------------------------------------------------
 
 
@@ -386,6 +392,7 @@ def test_a_signal_ends_native_work_and_removes_what_was_not_finished(
     with subprocess.Popen(
         [*FASTCAP, "filter", "-F", str(tmp_path / "slow.filter"), source, "-o", str(output)],
         stderr=subprocess.PIPE, text=True,
+        preexec_fn=hear_signals,  # noqa: PLW1509
     ) as process:  # fmt: skip
         wait_for(lambda: any(name.startswith(".out.pcap") for name in os.listdir(tmp_path)))
         time.sleep(0.1)
@@ -423,7 +430,10 @@ def test_ctrl_c_is_heard_while_waiting_for_a_pipe(source: str, tmp_path: Path) -
     lonely = [*FASTCAP, "filter", "", big, "-o", str(tmp_path / "lonely.fifo")]
     os.mkfifo(tmp_path / "lonely.fifo")
     for command in (waiting, stuck, lonely):
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=hear_signals,  # noqa: PLW1509
+        ) as process:  # fmt: skip
             assert process.stdin is not None
             process.stdin.write(pcaps.header())
             process.stdin.flush()
