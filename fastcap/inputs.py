@@ -15,7 +15,7 @@ from fastcap.formats.pcap import HEADER_SIZE, FileHeader, parse_header
 # In a directory these names are captures, whatever is in them; others where their magic says so.
 _SUFFIXES = (".pcap", ".cap", ".dmp", ".pcapng", ".ntar")
 _PACKED = (".gz", ".zst", ".lz4", ".xz", ".bz2")  # refused by what is in them, not passed over
-_STANDARD_INPUT = "-"
+STANDARD_INPUT = "-"
 
 
 class Identity(NamedTuple):
@@ -55,7 +55,7 @@ def expand(names: Iterable[str]) -> list[str]:
     come sorted by name; hidden files are left out. InputError for a directory without any."""
     found: list[str] = []
     for name in names:
-        if name != _STANDARD_INPUT and os.path.isdir(name):
+        if name != STANDARD_INPUT and os.path.isdir(name):
             captures = sorted(_captures_in(name))
             if not captures:
                 raise InputError(f"{name}: a directory without captures")
@@ -99,7 +99,7 @@ def read_names(list_name: str) -> list[str]:
     """The names in a file, or on standard input for "-": one a line, or separated by NUL bytes as
     `find -print0` writes them. InputError where it cannot be read."""
     try:
-        if list_name == _STANDARD_INPUT:
+        if list_name == STANDARD_INPUT:
             data = sys.stdin.buffer.read()
         else:
             with open(list_name, "rb") as file:
@@ -114,10 +114,10 @@ def read_names(list_name: str) -> list[str]:
 def open_source(name: str) -> Source:
     """Opens an input and reads its header. InputError for what is no capture."""
     try:
-        fd = 0 if name == _STANDARD_INPUT else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+        fd = 0 if name == STANDARD_INPUT else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise InputError(f"{name}: {why(error)}{_hint(error)}") from error
-    shown = "standard input" if name == _STANDARD_INPUT else name
+    shown = "standard input" if name == STANDARD_INPUT else name
     try:
         source = _read_header(name, shown, fd)
     except BaseException:

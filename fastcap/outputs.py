@@ -33,6 +33,8 @@ _DESCRIPTORS = re.compile(
 )
 _STREAMS = {"stdout": 1, "stderr": 2}
 _SERIES_DIGITS = 8
+_TEMPORARY = re.compile(r"\..*\.fastcap-([0-9]{1,9})-[0-9a-f]{8}", re.DOTALL)
+_OTHER_FORMATS = (".pcapng", ".ntar", ".gz", ".zst", ".lz4", ".xz", ".bz2")
 _READER_POLL = 0.05  # seconds
 _WAY_OUT = {
     errno.ENOSPC: "; make room, or write elsewhere",
@@ -156,6 +158,52 @@ def existing_parts(name: str) -> list[str]:
     )
 
 
+def notes_on(target: Target, folders: Iterable[str]) -> list[str]:
+    """What the user should know of an output: that its name promises another format, that it lies
+    in an input directory, and what earlier runs left behind that were killed."""
+    notes: list[str] = []
+    if target.in_place:
+        return notes
+    folder, base = os.path.split(os.path.realpath(target.name))
+    if base.lower().endswith(_OTHER_FORMATS):
+        notes.append(f"{target.name}: written as pcap, uncompressed, whatever its name says")
+    for given in folders:
+        inside = os.path.realpath(given)
+        if folder == inside or folder.startswith(inside.rstrip("/") + "/"):
+            notes.append(
+                f"{target.name}: lies in the input directory {given}: the next run reads it"
+            )
+    return notes + _left_behind(folder, base)
+
+
+def _left_behind(folder: str, base: str) -> list[str]:
+    start = "." + os.path.splitext(_hidden_start(base))[0]
+    notes = []
+    for name in sorted(os.listdir(folder)):
+        match = _TEMPORARY.fullmatch(name)
+        if match and name.startswith(start) and not _is_running(int(match[1])):
+            path = os.path.join(folder, name)
+            notes.append(
+                f"{path}: {os.path.getsize(path):,} bytes that a run left when it was killed; "
+                "delete it"
+            )
+    return notes
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _hidden_start(base: str) -> str:
+    return os.fsdecode(os.fsencode(base)[:200])  # a name has at most 255 bytes
+
+
 # ---- Writing ----------------------------------------------------------------------------------
 
 
@@ -190,8 +238,7 @@ class _Part:
             if target.in_place:
                 return _open_in_place(target.name, cancel)
             folder, base = os.path.split(target.name)
-            start = os.fsdecode(os.fsencode(base)[:200])  # a name has at most 255 bytes
-            hidden = f".{start}.fastcap-{os.getpid()}-{os.urandom(4).hex()}"
+            hidden = f".{_hidden_start(base)}.fastcap-{os.getpid()}-{os.urandom(4).hex()}"
             self.temporary = os.path.join(folder, hidden)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             fd = os.open(self.temporary, flags, 0o666)

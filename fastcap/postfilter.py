@@ -22,8 +22,8 @@ from fastcap.errors import InputError, UsageError
 from fastcap.filter import Filter
 from fastcap.formats.linktypes import HOST_ORDER, LOOP, NULL
 from fastcap.formats.pcap import HEADER_SIZE, FileHeader
-from fastcap.inputs import Source, expand, open_source
-from fastcap.outputs import ClosedPipe, Output, existing_parts, resolve
+from fastcap.inputs import STANDARD_INPUT, Source, expand, open_source
+from fastcap.outputs import ClosedPipe, Output, existing_parts, notes_on, resolve
 from fastcap.results import Damage, FilterResult, InputReport
 from fastcap.segments import Segment, Span
 from fastcap.streams import read_stream
@@ -40,6 +40,7 @@ _SMALLEST_RANGE = 1 << 20
 MOST_JOBS = 1024
 MOST_FRAMES = MOST_BYTES = 1 << 62
 MOST_SNAPLEN = 0x7FFFFFFF
+FINISHED_PARTS = "finished_parts"
 _AHEAD = 2  # ranges waiting beyond those that are worked on
 
 
@@ -74,7 +75,8 @@ def filter_files(
     records of the others are converted.
 
     InputError, OutputError, FilterError, UsageError; KeyboardInterrupt ends the work, and what was
-    not finished is removed.
+    not finished is removed. Where finished files of a series remain, the exception lists them in
+    its attribute `finished_parts`.
 
     >>> import tempfile, fastcap
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -86,9 +88,12 @@ def filter_files(
     """
     _check_options(jobs, snaplen, limit, output_size, on_damage, output, range_bytes)
     started = time.perf_counter()
+    commit: _Committer | None = None
     if isinstance(inputs, (str, bytes, os.PathLike)):
         raise UsageError("inputs are a list of names; for one, write [name]")
-    names = expand(os.fsdecode(name) for name in inputs)
+    given = [os.fsdecode(name) for name in inputs]
+    folders = [name for name in given if os.path.isdir(name)]
+    names = expand(given)
     if not names:
         raise UsageError("no input: name files, directories, or - for standard input")
     sources = _open_all(names)
@@ -102,6 +107,7 @@ def filter_files(
             run.writes = True
 
         def work(cancel: Cancel) -> FilterResult:
+            nonlocal commit
             commit = run.committer(executor, cancel)
             if target is not None:
                 commit.output = Output(
@@ -112,6 +118,13 @@ def filter_files(
         result = run_waiting(work)
         series = target.name if target is not None and output_size is not None else None
         result.notes += _notes(sources, run.out_header, result.outputs, series)
+        if target is not None:
+            result.notes += notes_on(target, folders)
+    except BaseException as error:
+        if commit is not None and commit.output is not None and commit.output.segments:
+            # type checkers know no such attribute: exceptions of all kinds get it
+            setattr(error, FINISHED_PARTS, [part.path for part in commit.output.segments])
+        raise
     finally:
         for source in sources:
             source.close()
@@ -171,12 +184,21 @@ def _processors() -> int:
 
 def _open_all(names: list[str]) -> list[Source]:
     sources: list[Source] = []
+    refused: list[InputError] = []
+    if names.count(STANDARD_INPUT) > 1:
+        raise UsageError("standard input can be read only once")
     try:
         for name in names:
-            sources.append(open_source(name))
-            _check_alike(sources[0], sources[-1])
-            if name == "-" and names.count("-") > 1:
-                raise UsageError("standard input can be read only once")
+            try:
+                sources.append(open_source(name))
+                _check_alike(sources[0], sources[-1])
+            except InputError as error:
+                refused.append(error)
+        if len(refused) > 1:
+            more = f"{len(refused) - 1:,} more of {len(names):,} inputs cannot be used"
+            raise InputError(f"{refused[0]} (and {more}: fastcap info names each)")
+        if refused:
+            raise refused[0]
     except BaseException:
         for source in sources:
             source.close()
@@ -188,7 +210,7 @@ def _check_alike(first: Source, other: Source) -> None:
     if other.header.link_word != first.header.link_word:
         raise InputError(
             f"{other.name}: link type {other.header.link_name}, but {first.name} has "
-            f"{first.header.link_name}: one output holds one link type; filter them apart"
+            f"{first.header.link_name}: a filter is for one link type; filter them apart"
         )
     mixed = other.header.little_endian != first.header.little_endian
     if mixed and first.header.linktype in HOST_ORDER:
@@ -363,6 +385,10 @@ class _Committer:
         self.commit(result)
         if result.damage is not None:
             source = self.run.sources[self.number]
+            if result.cut and _size_now(source) > source.size:
+                result = result._replace(
+                    damage="the file ends inside a record: it is still growing"
+                )
             self.damaged(result, source.size - result.end)
 
     def redo(self, task: Task) -> Result:
@@ -409,6 +435,13 @@ class _Committer:
         self.pending.clear()
         if self.own is not None:
             self.own.shutdown(wait=True, cancel_futures=True)
+
+
+def _size_now(source: Source) -> int:
+    try:
+        return os.stat(source.name).st_size
+    except OSError:
+        return 0
 
 
 def report_sources(

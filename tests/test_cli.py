@@ -198,6 +198,8 @@ def test_json_of_filter_has_the_promised_fields(source: str, tmp_path: Path) -> 
         (("tcp", "IN", "-o", ""), "needs a name"),
         (("tcp", "IN", "--count", "--on-damage", "skip"), "'stop'"),
         (("tcp", "IN", "--count", "--bogus"), "No such option"),
+        (("tcp", "-r", "IN", "--count"), "inputs are plain words"),
+        (("tcp", "IN", "-w", "x"), "-o OUT writes"),
         (("tcp", "IN", "-o", "IN"), "also an input"),
         (("tcp", "IN", "-o", "IN", "--force"), "also an input"),
         (("tcp prot 80", "IN", "--count"), "libpcap refuses"),
@@ -237,6 +239,8 @@ def test_what_is_no_capture_is_status_1_and_named(
     assert says in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert sorted(os.listdir(tmp_path)) == ["bad.pcap", "in.pcap"]
+    done = run("filter", "", source, bad, bad, bad, "--count", status=1)
+    assert "2 more of 4 inputs cannot be used" in done.stderr
 
 
 def test_inputs_that_cannot_be_read_are_named(source: str, tmp_path: Path) -> None:
@@ -264,6 +268,8 @@ def test_a_filter_that_is_not_quoted_is_recognised(source: str) -> None:
     done = run("filter", "tcp", "port", "443", source, "--count", status=1)
     assert "port: No such file" in done.stderr
     assert "fastcap filter 'tcp port 443' …" in done.stderr
+    swapped = run("filter", source, "tcp port 443", "--count", status=1)
+    assert "the filter comes first" in swapped.stderr
 
 
 def test_outputs_that_cannot_be_written_are_named(source: str, tmp_path: Path) -> None:
@@ -364,7 +370,7 @@ def test_a_reader_that_closes_the_pipe_is_no_error(tmp_path: Path) -> None:
         assert process.stderr is not None
         process.stdout.read(10)
         process.stdout.close()
-        assert process.stderr.read() == b""
+        assert process.stderr.read().endswith(b"closed it before the end\n")
         assert process.wait(10) == 0
 
 
@@ -402,6 +408,41 @@ def test_a_signal_ends_native_work_and_removes_what_was_not_finished(
         assert process.stderr is not None
         assert "what was not finished is removed" in process.stderr.read()
     assert sorted(os.listdir(tmp_path)) == ["in.pcap", "slow.filter"]
+
+
+def test_what_an_interrupted_or_killed_run_leaves_is_named(tmp_path: Path) -> None:
+    frames = pcaps.capture([Frame(1, 60, bytes(60))] * 50_000)
+    source = pcaps.write(tmp_path / "in.pcap", frames)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    words = ["filter", "", source, str(fifo), "-o", str(tmp_path / "out.pcap")]
+    for number, options in ((signal.SIGINT, ["--output-size", "1M"]), (signal.SIGKILL, [])):
+        with subprocess.Popen(
+            [*FASTCAP, *words, *options], stderr=subprocess.PIPE, text=True,
+            preexec_fn=hear_signals,  # noqa: PLW1509
+        ) as process:  # fmt: skip
+            with fifo.open("wb") as writing:
+                writing.write(pcaps.header())
+                writing.flush()
+                wait_for(lambda: any(tmp_path.glob(".out*")))
+                time.sleep(0.3)
+                process.send_signal(number)
+                process.wait(20)
+            assert process.stderr is not None
+            told = process.stderr.read()
+            if number == signal.SIGINT:
+                assert "3 finished files of the series remain, the last one" in told
+                assert len(list(tmp_path.glob("out_*.pcap"))) == 3
+    (left,) = tmp_path.glob(".out.pcap.fastcap-*")
+    done = run("filter", "", source, "-o", tmp_path / "out.pcap")
+    assert f"{left}: " in done.stderr
+    assert "left when it was killed" in done.stderr
+
+
+def test_outputs_that_mislead_are_noted(source: str, tmp_path: Path) -> None:
+    done = run("filter", "", tmp_path, "-o", tmp_path / "out.pcap.gz")
+    assert "uncompressed, whatever its name says" in done.stderr
+    assert "lies in the input directory" in done.stderr
 
 
 def test_nohup_is_respected(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_qualifier_is_not_inherited_across_a_blob(expression: str, at: str) ->
         ("Blob(FrameData, 0, 1) == ", "a number", ""),
         ("Blob(FrameData, 0, 1) == x", "a number", "x"),
         ("Blob(FrameData, 0, 1) == 0x1g", "a number", "0x1g"),
-        ("Blob(FrameData, 0, 1) == 10.1.2.3", "a number", "10.1.2.3"),
+        ("Blob(FrameData, 0, 4) == 10.1.2.3", "10.1.2.3 is 0x0a010203", "10.1.2.3"),
         ("Blob(FrameData, 0, 1) == -1", "a number", "-1"),
         ("Blob(FrameData, 0, 1) == 256", "wider than the blob", "256"),
         ("Blob(FrameData, 0, 4) == 0x100000000", "wider than the blob", "0x100000000"),

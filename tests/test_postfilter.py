@@ -238,6 +238,10 @@ def test_a_file_that_grows_is_read_up_to_its_length_at_the_start(tmp_path: Path)
     result = fastcap.filter_files("", [source], range_bytes=4096, progress=grow)
     assert result.frames_read == 1000
     assert not result.damaged
+    source.write_bytes(pcaps.capture(frames)[:-1])
+    growing = fastcap.filter_files("", [source], range_bytes=4096, progress=grow)
+    assert growing.frames_read == 999
+    assert "still growing" in growing.inputs[0].damage[0].reason
 
 
 # ---- Conversions --------------------------------------------------------------------------------

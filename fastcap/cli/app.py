@@ -24,6 +24,13 @@ _COMMANDS = {
     "filter": "Keep the frames of captures that a filter takes.",
     "info": "Say what captures hold: format, frames, times, damage.",
 }
+# What hands that know tcpdump or tshark type.
+_OTHER_TOOLS = {
+    "-r": ": inputs are plain words behind the filter",
+    "-w": ": -o OUT writes the matching frames",
+    "-n": ": nothing is looked up, leave it out",
+    "-Y": ": the filter is the first word, in pcap-filter's language",
+}
 
 
 class Signalled(BaseException):
@@ -72,12 +79,15 @@ def run(arguments: list[str]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names need not be text
     try:
-        status = fastcap.main(arguments, prog_name="fastcap", standalone_mode=False)
+        status = _main(arguments)
         sys.stdout.flush()
-        return status if isinstance(status, int) else exit_codes.OK
+        return status
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return exit_codes.USAGE
+    except click.NoSuchOption as error:
+        hint = _OTHER_TOOLS.get(error.option_name, "")
+        return _refuse(error.format_message() + hint, _place(error), exit_codes.USAGE)
     except click.ClickException as error:
         return _refuse(error.format_message(), _place(error), exit_codes.USAGE)
     except FastcapError as error:
@@ -99,6 +109,18 @@ def run(arguments: list[str]) -> int:
         return _refuse(
             f"ended by {name}; what was not finished is removed", "fastcap", 128 + error.number
         )
+
+
+def _main(arguments: list[str]) -> int:
+    try:
+        status = fastcap.main(arguments, prog_name="fastcap", standalone_mode=False)
+    except BaseException as error:
+        # click raises an Abort of its own from a KeyboardInterrupt
+        parts = getattr(error.__cause__ or error, "finished_parts", None)
+        if parts:
+            say(f"{len(parts):,} finished files of the series remain, the last one {parts[-1]}")
+        raise
+    return status if isinstance(status, int) else exit_codes.OK
 
 
 def _on_signal(number: int, _frame: FrameType | None) -> Any:

@@ -100,6 +100,9 @@ def command(
       fastcap filter 'Blob(FrameData, 26, 4) == 0x0a234567' /data --count
       find /data -name '*.pcap' -print0 | fastcap filter -e udp --files-from - -o udp.pcap
 
+    A directory stands for the captures in it and below: what is named like one or begins like one,
+    but nothing hidden. All inputs have one link type.
+
     A Blob comparison whose bytes were not captured is false, NOT of it is true; pcap-filter text
     alone keeps libpcap's rule, that the frame is then rejected.
     """
@@ -123,7 +126,7 @@ def command(
             )
         except InputError as error:
             raise _with_quoting_hint(error, words, bool(expression or filter_file)) from error
-    return _report(result, output, count, as_json)
+    return _report(result, count, as_json)
 
 
 def _expression(
@@ -168,6 +171,8 @@ def _check(
 
 def _with_quoting_hint(error: InputError, words: tuple[str, ...], given: bool) -> InputError:
     """`fastcap filter tcp port 443 a.pcap`: a filter of several words that is not quoted."""
+    if not given and os.path.lexists(words[0]) and len(words) > 1:
+        return InputError(f"{error}; the filter comes first: fastcap filter EXPR {words[0]} …")
     missing = [word for word in words[1:] if word != "-" and not os.path.lexists(word)]
     is_word = bool(missing) and "/" not in missing[0] and "." not in missing[0]
     if given or not is_word or " " in words[0] or not str(error).startswith(missing[0]):
@@ -177,8 +182,9 @@ def _with_quoting_hint(error: InputError, words: tuple[str, ...], given: bool) -
     return InputError(f"{error}; is the filter quoted? fastcap filter '{quoted}' …")
 
 
-def _report(result: FilterResult, output: str | None, count: bool, as_json: bool) -> int:
+def _report(result: FilterResult, count: bool, as_json: bool) -> int:
     if result.reader_left:
+        say("whoever read the output closed it before the end")
         return exit_codes.OK
     for report in result.inputs:
         for damage in report.damage:
@@ -192,16 +198,18 @@ def _report(result: FilterResult, output: str | None, count: bool, as_json: bool
     elif count:
         print(result.frames_matched)
     else:
-        say(_summary(result, output))
+        say(_summary(result))
     return exit_codes.DAMAGED if result.damaged else exit_codes.OK
 
 
-def _summary(result: FilterResult, output: str | None) -> str:
-    rate = result.bytes_read / max(result.elapsed_s, 1e-9) / 1e9
-    files = len(result.outputs)
-    where = result.outputs[0].path if files == 1 else f"{files:,} files {output}"
+def _summary(result: FilterResult) -> str:
+    rate = (
+        f", {result.bytes_read / result.elapsed_s / 1e9:.1f} GB/s" if result.elapsed_s > 0.1 else ""
+    )
+    files = [segment.path for segment in result.outputs]
+    where = files[0] if len(files) == 1 else f"{len(files):,} files, {files[0]} to {files[-1]}"
     return (
         f"{result.frames_matched:,} of {result.frames_read:,} frames matched, "
-        f"{result.elapsed_s:.2f} s, {rate:.1f} GB/s: "
+        f"{result.elapsed_s:.2f} s{rate}: "
         f"{result.bytes_written:,} bytes in {where}"
     )

@@ -30,6 +30,7 @@ _JOIN = re.compile(r"&&|\|\||(?:and|or)(?![\w.:-])", re.IGNORECASE)
 _NOT = re.compile(r"!(?!=)|not(?![\w.:-])", re.IGNORECASE)
 _WORD = re.compile(r"\\?[\w.:/-]+")
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
+_IPV4 = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})(?![\w.])")
 _WORD_END = re.compile(r"[\w.:]")
 _UPPER = re.compile(r"(?<![\w.:\\-])(?:and|or|not)(?![\w.:-])", re.IGNORECASE)
 _OPERATORS = {"and": "and", "&&": "and", "or": "or", "||": "or"}
@@ -272,10 +273,18 @@ class _Parser:
             self.fail(f"the length is 1 to {LONGEST_BLOB} bytes", back=True)
         self.expect(re.compile(r"\)"), "a closing parenthesis")
         operator = self.expect(re.compile("==|!="), "== or !=")
-        value = self.number("a number such as 0x0a234567 or 170083687")
+        value = self.value()
         if value >> (8 * length):
             self.fail(f"the value is wider than the blob, whose length is {length}", back=True)
         return Blob(offset, length, operator == "==", value, at)
+
+    def value(self) -> int:
+        self.skip_space()
+        address = _IPV4.match(self.text, self.at)
+        if address and all(int(part) < 256 for part in address.groups()):
+            number = bytes(map(int, address.groups())).hex()
+            self.fail(f"expected a number: {address.group()} is 0x{number}")
+        return self.number("a number such as 0x0a234567 or 170083687")
 
     def number(self, what: str) -> int:
         text = self.expect(_NUMBER, what)
