@@ -160,7 +160,7 @@ def existing_parts(name: str) -> list[str]:
 
 def notes_on(target: Target, folders: Iterable[str]) -> list[str]:
     """What the user should know of an output: that its name promises another format, that it lies
-    in an input directory, and what earlier runs left behind that were killed."""
+    in an input directory, and what runs left behind that were killed."""
     notes: list[str] = []
     if target.in_place:
         return notes
@@ -184,8 +184,8 @@ def _left_behind(folder: str, base: str) -> list[str]:
         if match and name.startswith(start) and not _is_running(int(match[1])):
             path = os.path.join(folder, name)
             notes.append(
-                f"{path}: {os.path.getsize(path):,} bytes that a run left when it was killed; "
-                "delete it"
+                f"{path}: {os.path.getsize(path):,} bytes of an unfinished run that is not running "
+                "here any more; delete it if no other machine writes it"
             )
     return notes
 

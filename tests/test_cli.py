@@ -436,7 +436,7 @@ def test_what_an_interrupted_or_killed_run_leaves_is_named(tmp_path: Path) -> No
     (left,) = tmp_path.glob(".out.pcap.fastcap-*")
     done = run("filter", "", source, "-o", tmp_path / "out.pcap")
     assert f"{left}: " in done.stderr
-    assert "left when it was killed" in done.stderr
+    assert "unfinished run that is not running here any more" in done.stderr
 
 
 def test_outputs_that_mislead_are_noted(source: str, tmp_path: Path) -> None:
