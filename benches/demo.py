@@ -39,6 +39,8 @@ CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFFLAGS = 0x8916, 0x891C, 0x8914
 IFF_UP = 1
 ETH_P_ALL, PACKET_OUTGOING = 3, 4
+SO_RCVBUFFORCE = 33
+BUFFER = 64 << 20
 
 
 # ---- A network of our own -----------------------------------------------------------------------
@@ -74,7 +76,9 @@ class Recorder(threading.Thread):
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        with contextlib.suppress(PermissionError):  # beyond the system's limit, where we may
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
         self.socket.bind(("lo", 0))
         self.socket.settimeout(0.2)
         self.stopping = threading.Event()
