@@ -28,12 +28,10 @@ if TYPE_CHECKING:
 
 STANDARD_OUTPUT = "-"
 # Names of descriptors that are open already, whatever they lead to.
-_DESCRIPTORS = re.compile(
-    r"/dev/(?P<stream>stdout|stderr)|(?:/dev/fd|/proc/self/fd)/(?P<fd>[0-9]{1,9})"
-)
+_DESCRIPTORS = r"/dev/(?P<stream>stdout|stderr)|(?:/dev/fd|/proc/self/fd)/(?P<fd>[0-9]{1,9})"
 _STREAMS = {"stdout": 1, "stderr": 2}
 _SERIES_DIGITS = 8
-_TEMPORARY = re.compile(r"\..*\.fastcap-([0-9]{1,9})-[0-9a-f]{8}", re.DOTALL)
+_TEMPORARY = r"(?s:\..*\.fastcap-([0-9]{1,9})-[0-9a-f]{8})"
 _OTHER_FORMATS = (".pcapng", ".ntar", ".gz", ".zst", ".lz4", ".xz", ".bz2")
 _READER_POLL = 0.05  # seconds
 _WAY_OUT = {
@@ -86,7 +84,7 @@ def _target(name: str) -> Target:
         raise UsageError("-o '': an output needs a name")
     if name == STANDARD_OUTPUT:
         return Target("standard output", in_place=True, fd=1)
-    match = _DESCRIPTORS.fullmatch(name)
+    match = re.fullmatch(_DESCRIPTORS, name) if name[0] == "/" else None
     if match:
         return Target(name, in_place=True, fd=int(match["fd"] or _STREAMS[match["stream"]]))
     # a link is written through: its target is what is replaced, or not
@@ -180,8 +178,8 @@ def _left_behind(folder: str, base: str) -> list[str]:
     start = "." + os.path.splitext(_hidden_start(base))[0]
     notes = []
     for name in sorted(os.listdir(folder)):
-        match = _TEMPORARY.fullmatch(name)
-        if match and name.startswith(start) and not _is_running(int(match[1])):
+        match = re.fullmatch(_TEMPORARY, name) if name.startswith(start) else None
+        if match and not _is_running(int(match[1])):
             path = os.path.join(folder, name)
             notes.append(
                 f"{path}: {os.path.getsize(path):,} bytes of an unfinished run that is not running "

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastcap.formats.pcap import HEADER_SIZE, FileHeader
 from fastcap.segments import Segment, Span
 
 
-@dataclass
-class Damage:
+class Damage(NamedTuple):
     """`length` bytes from `offset` on that were not read, and why; length None for a stream."""
 
     offset: int
@@ -39,7 +38,7 @@ class InputReport:
             "path": self.path,
             "frames_read": self.frames_read,
             "frames_matched": self.span.frames,
-            "damage": [vars(damage) for damage in self.damage],
+            "damage": [damage._asdict() for damage in self.damage],
         }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 
 import click
@@ -17,7 +16,7 @@ from fastcap.inputs import read_names, why
 from fastcap.postfilter import MOST_FRAMES, MOST_SNAPLEN, filter_files
 from fastcap.results import FilterResult
 
-_STANDARD_OUTPUT = re.compile(r"-|/dev/stdout|/dev/fd/1|/proc/self/fd/1")
+_STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 @click.command("filter", short_help="Keep the frames of captures that a filter takes.")
@@ -163,7 +162,7 @@ def _check(
         raise UsageError("where to? -o OUT writes the matching frames, --count only counts them")
     if output is not None and count:
         raise UsageError("-o and --count exclude each other; --json gives the count with -o")
-    if output is not None and as_json and _STANDARD_OUTPUT.fullmatch(output):
+    if as_json and output in _STANDARD_OUTPUT:
         raise UsageError("--json and -o - both want standard output: name a file for one")
     if count and (force or output_size is not None):
         raise UsageError("--force and --output-size are for -o; --count writes nothing")

@@ -8,7 +8,7 @@ import click
 
 from fastcap.postfilter import MOST_JOBS
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
+_SIZE = r"(?i:([0-9]+(?:\.[0-9]+)?)\s*([kmgt])(?:i?b)?)"  # compiled when it is used
 _LARGEST = 1 << 62
 _POWERS = {"k": 10, "m": 20, "g": 30, "t": 40}
 
@@ -23,7 +23,7 @@ class Size(click.ParamType[int]):
     ) -> int:
         if isinstance(value, int):
             return value
-        match = _SIZE.fullmatch(str(value).strip())
+        match = re.fullmatch(_SIZE, str(value).strip())
         if match is None:
             self.fail(f"{value!r} is no size: a number and k, M, G or T, such as 500M or 2G")
         number = float(match.group(1)) * (1 << _POWERS[match.group(2).lower()])

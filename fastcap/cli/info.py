@@ -95,7 +95,7 @@ def _as_json(report: InputReport, source: Source) -> dict[str, Any]:
         "frames": report.frames_read,
         "bytes": _bytes(report, source),
         **times_as_json(report.span),
-        "damage": [vars(damage) for damage in report.damage],
+        "damage": [damage._asdict() for damage in report.damage],
     }
 
 
