@@ -43,8 +43,9 @@ static inline bool matches(const struct walk *walk, const struct fc_pcap_record 
 }
 
 static inline int take(struct walk *walk, const struct fc_pcap_record *record, size_t start) {
-    int64_t ns = fc_pcap_nanoseconds(record, walk->scan.layout.nanoseconds);
-    if (walk->postfilter->keep && !walk->postfilter->convert.to.nanoseconds)
+    bool finer = walk->scan.layout.nanoseconds;
+    int64_t ns = fc_pcap_nanoseconds(record, finer);
+    if (finer && walk->postfilter->keep && !walk->postfilter->convert.to.nanoseconds)
         ns -= ns % 1000; /* as the output has it */
     fc_scan_note(&walk->result->matched, ns);
     if (!walk->postfilter->keep)

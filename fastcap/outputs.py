@@ -177,14 +177,17 @@ def notes_on(target: Target, folders: Iterable[str]) -> list[str]:
 def _left_behind(folder: str, base: str) -> list[str]:
     start = "." + os.path.splitext(_hidden_start(base))[0]
     notes = []
-    for name in sorted(os.listdir(folder)):
-        match = re.fullmatch(_TEMPORARY, name) if name.startswith(start) else None
-        if match and not _is_running(int(match[1])):
-            path = os.path.join(folder, name)
-            notes.append(
-                f"{path}: {os.path.getsize(path):,} bytes of an unfinished run that is not running "
-                "here any more; delete it if no other machine writes it"
-            )
+    # The output is complete by now: a directory that cannot be listed, or a file that goes
+    # meanwhile, is no failure of this run.
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listdir(folder)):
+            match = re.fullmatch(_TEMPORARY, name) if name.startswith(start) else None
+            if match and not _is_running(int(match[1])):
+                path = os.path.join(folder, name)
+                notes.append(
+                    f"{path}: {os.path.getsize(path):,} bytes of an unfinished run that is not "
+                    "running here any more; delete it if no other machine writes it"
+                )
     return notes
 
 
@@ -226,8 +229,12 @@ class _Part:
         self.span = Span()
         self.temporary: str | None = None
         self.fd = self._open(target, cancel)
-        self.writer = NativeWriter(self.fd, cancel)
-        self.append(header, Span())
+        try:
+            self.writer = NativeWriter(self.fd, cancel)
+            self.append(header, Span())
+        except BaseException:
+            self.discard()
+            raise
 
     def _open(self, target: Target, cancel: Cancel) -> int:
         try:

@@ -40,7 +40,6 @@ _SMALLEST_RANGE = 1 << 20
 MOST_JOBS = 1024
 MOST_FRAMES = MOST_BYTES = 1 << 62
 MOST_SNAPLEN = 0x7FFFFFFF
-FINISHED_PARTS = "finished_parts"
 _AHEAD = 2  # ranges waiting beyond those that are worked on
 
 
@@ -122,8 +121,8 @@ def filter_files(
             result.notes += notes_on(target, folders)
     except BaseException as error:
         if commit is not None and commit.output is not None and commit.output.segments:
-            # type checkers know no such attribute: exceptions of all kinds get it
-            setattr(error, FINISHED_PARTS, [part.path for part in commit.output.segments])
+            parts = [part.path for part in commit.output.segments]
+            error.finished_parts = parts  # type: ignore[attr-defined] # of whatever class it is
         raise
     finally:
         for source in sources:

@@ -357,6 +357,13 @@ def test_a_full_disk_is_named_and_leaves_nothing_behind(tmp_path: Path) -> None:
         done = run("filter", "", big, "-o", small / "out.pcap", status=1)
         assert f"{small}/out.pcap: No space left on device; make room" in done.stderr
         assert os.listdir(small) == []
+        run_series = ["filter", "", big, "-o", small / "out.pcap", "--output-size", "2M"]
+        done = run_anyhow(*run_series)
+        assert done.returncode == 1
+        parts = sorted(small.glob("out_*.pcap"))
+        assert f"{len(parts)} finished files of the series remain" in done.stderr
+        assert 1 <= len(parts) <= 3
+        assert sorted(os.listdir(small)) == [part.name for part in parts]
     finally:
         subprocess.run(["umount", str(small)], check=True)
 

@@ -514,3 +514,21 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         fastcap.filter_files("", [])
     with pytest.raises(fastcap.UsageError, match="list of names"):
         fastcap.filter_files("", source)
+
+
+@pytest.mark.parametrize("fails", ["listdir", "path.getsize"])
+def test_what_cannot_be_looked_up_afterwards_is_no_failure(
+    fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An output that is complete stays a success in a directory that cannot be listed, and when
+    what another run left goes away meanwhile."""
+    source = pcaps.write(tmp_path / "in.pcap", pcaps.capture([Frame(1, 9, bytes(9))]))
+    (tmp_path / ".out.pcap.fastcap-999999999-00000000").write_bytes(b"left")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(f"fastcap.outputs.os.{fails}", refuse)
+    result = fastcap.filter_files("", [source], tmp_path / "out.pcap")
+    assert result.frames_matched == 1
+    assert (tmp_path / "out.pcap").exists()

@@ -115,9 +115,11 @@ def _main(arguments: list[str]) -> int:
     try:
         status = fastcap.main(arguments, prog_name="fastcap", standalone_mode=False)
     except BaseException as error:
-        # click raises an Abort of its own from a KeyboardInterrupt
-        parts = getattr(error.__cause__ or error, "finished_parts", None)
-        if parts:
+        # the error itself, or, as click raises an Abort of its own, the KeyboardInterrupt behind it
+        for told in (error, error.__cause__):
+            parts = getattr(told, "finished_parts", None)
+            if not parts:
+                continue
             say(f"{len(parts):,} finished files of the series remain, the last one {parts[-1]}")
         raise
     return status if isinstance(status, int) else exit_codes.OK

@@ -20,8 +20,6 @@ _PART = 50  # terms
 NETMASK = 0  # as tcpdump -r has it
 
 _CAPITALS = re.compile(r"\b(?:AND|OR|NOT)\b")
-
-
 _JOINS = re.compile(r"\b(?:and|or)\b|&&|\|\|", re.IGNORECASE)
 
 

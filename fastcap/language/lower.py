@@ -42,7 +42,7 @@ class _InSet(NamedTuple):
 _Term = Union[Tree, _InSet]  # noqa: UP007 - Python 3.10 cannot join a forward reference by |
 Compile = Callable[[str, int], list[list[ClassicInstruction]]]
 
-_LOAD, _LOAD_X, _ALU, _JUMP, _RETURN = 0, 1, 4, 5, 6  # classes, code & 7
+_LOAD, _LOAD_X, _ALU, _JUMP = 0, 1, 4, 5  # classes, code & 7
 _MODE_ABS, _MODE_IND, _MODE_MSH = 0x20, 0x40, 0xA0  # code & 0xe0
 _SOURCE_X = 0x08
 _DIVISIONS = (0x30, 0x90)  # code & 0xf0: DIV, MOD
