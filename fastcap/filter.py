@@ -22,16 +22,18 @@ class Filter:
     """A compiled filter for frames of one link type. Immutable, picklable, and safe to use from
     any number of threads at once. Made by `fastcap.compile`.
 
-    `expression` is the text, `linktype` the number of the link type as files have it.
+    `expression` is the text, `linktype` the number of the link type as files have it, `program`
+    what it was compiled to, as plain data.
     """
 
-    __slots__ = ("_program", "expression", "linktype", "tree")
+    __slots__ = ("_program", "expression", "linktype", "program", "tree")
 
     def __init__(self, expression: str, linktype: int) -> None:
         self.expression = expression
         self.linktype = linktype
         self.tree = parse(expression)
-        self._program = NativeProgram(*lower(self.tree, linktype).packed())
+        self.program = lower(self.tree, linktype)
+        self._program = NativeProgram(*self.program.packed())
 
     @property
     def native(self) -> NativeProgram:

@@ -48,7 +48,7 @@ class ClosedPipe(Exception):
     """Whoever read our output went away. Not an error: they had enough."""
 
 
-def _refusal(name: str, error: OSError) -> OutputError:
+def refusal(name: str, error: OSError) -> OutputError:
     return OutputError(f"{name}: {why(error)}{_WAY_OUT.get(error.errno or 0, '')}")
 
 
@@ -67,9 +67,7 @@ class Target(NamedTuple):
 def resolve(name: str, sources: Iterable[Source], *, series: bool, force: bool) -> Target:
     """Checks an output before anything is touched. UsageError where it is one of the inputs or
     cannot be a series; OutputError where it exists, is a directory, or its directory does not."""
-    target = _target(name)
-    if target.fd is not None and os.isatty(target.fd):
-        raise UsageError(f"-o {name}: a capture is binary, and this is a terminal: pipe it")
+    target = target_of(name)
     if series:
         _check_series(target, sources, force=force)
         return target
@@ -79,16 +77,23 @@ def resolve(name: str, sources: Iterable[Source], *, series: bool, force: bool) 
     return target
 
 
-def _target(name: str) -> Target:
+def target_of(name: str) -> Target:
+    """UsageError for a terminal; OutputError for a directory, or where there is none."""
     if not name:
-        raise UsageError("-o '': an output needs a name")
+        raise UsageError("an output needs a name, not ''")
     if name == STANDARD_OUTPUT:
-        return Target("standard output", in_place=True, fd=1)
+        return _descriptor("standard output", 1)
     match = re.fullmatch(_DESCRIPTORS, name) if name[0] == "/" else None
     if match:
-        return Target(name, in_place=True, fd=int(match["fd"] or _STREAMS[match["stream"]]))
+        return _descriptor(name, int(match["fd"] or _STREAMS[match["stream"]]))
     # a link is written through: its target is what is replaced, or not
     return Target(os.path.realpath(name) if os.path.islink(name) else name, _is_in_place(name))
+
+
+def _descriptor(name: str, fd: int) -> Target:
+    if os.isatty(fd):
+        raise UsageError(f"{name}: a capture is binary, and this is a terminal: pipe it")
+    return Target(name, in_place=True, fd=fd)
 
 
 def _is_in_place(name: str) -> bool:
@@ -100,7 +105,7 @@ def _is_in_place(name: str) -> bool:
             raise OutputError(f"{name}: no directory {folder}; create it first") from None
         return False
     except OSError as error:
-        raise _refusal(name, error) from error
+        raise refusal(name, error) from error
     if stat.S_ISDIR(mode):
         raise OutputError(f"{name}: a directory; name a file in it")
     return not stat.S_ISREG(mode)
@@ -208,7 +213,7 @@ def _hidden_start(base: str) -> str:
 # ---- Writing ----------------------------------------------------------------------------------
 
 
-def _open_in_place(name: str, cancel: Cancel) -> int:
+def open_in_place(name: str, cancel: Cancel) -> int:
     """Opens a device or a FIFO; waits for a FIFO's reader, but not deaf to `cancel`."""
     while True:
         try:
@@ -241,7 +246,7 @@ class _Part:
             if target.fd is not None:
                 return os.dup(target.fd)
             if target.in_place:
-                return _open_in_place(target.name, cancel)
+                return open_in_place(target.name, cancel)
             folder, base = os.path.split(target.name)
             hidden = f".{_hidden_start(base)}.fastcap-{os.getpid()}-{os.urandom(4).hex()}"
             self.temporary = os.path.join(folder, hidden)
@@ -252,7 +257,7 @@ class _Part:
             return fd
         except OSError as error:
             self.temporary = None
-            raise _refusal(target.name, error) from error
+            raise refusal(target.name, error) from error
 
     @property
     def length(self) -> int:
@@ -295,7 +300,7 @@ class _Part:
     def _failed(self, error: OSError) -> None:
         if error.errno == errno.EPIPE:
             raise ClosedPipe from None
-        raise _refusal(self.name, error) from error
+        raise refusal(self.name, error) from error
 
 
 class Output:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import click
 
 from fastcap.cli import exit_codes
+from fastcap.cli.expression import read_filter
 from fastcap.cli.flags import SIZE, files_from_option, jobs_option
 from fastcap.cli.messages import say
 from fastcap.cli.progress import progress_bar
 from fastcap.errors import InputError, UsageError
-from fastcap.inputs import read_names, why
+from fastcap.inputs import read_names
 from fastcap.postfilter import MOST_FRAMES, MOST_SNAPLEN, filter_files
 from fastcap.results import FilterResult
 
@@ -137,22 +137,10 @@ def _expression(
     if expression:
         return expression[0], list(words)
     if filter_file:
-        return _read_filter(filter_file[0]), list(words)
+        return read_filter(filter_file[0]), list(words)
     if not words:
         raise UsageError("no filter: fastcap filter EXPR INPUT... -o OUT (see --help)")
     return words[0], list(words[1:])
-
-
-def _read_filter(path: str) -> str:
-    try:
-        if path == "-":
-            return sys.stdin.read()
-        with open(path, encoding="utf-8-sig") as file:
-            return file.read()
-    except OSError as error:
-        raise InputError(f"{path}: {why(error)}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not text, so not a filter") from error
 
 
 def _check(
