@@ -98,6 +98,11 @@ int fc_writer_flush(struct fc_writer *writer) {
     return status;
 }
 
+int fc_writer_write(struct fc_writer *writer, const uint8_t *bytes, size_t length) {
+    int status = fc_writer_flush(writer);
+    return status < 0 ? status : write_all(writer, bytes, length);
+}
+
 void fc_writer_close(struct fc_writer *writer) {
     free(writer->block);
     writer->block = NULL;

@@ -31,6 +31,10 @@ int fc_writer_open(struct fc_writer *writer, int fd, const struct fc_cancel *can
 
 int fc_writer_append(struct fc_writer *writer, const uint8_t *bytes, size_t length);
 
+/* Writes what waits, and these bytes behind it, from where they are: for a caller who has large
+ * aligned pieces already. */
+int fc_writer_write(struct fc_writer *writer, const uint8_t *bytes, size_t length);
+
 /* Writes what waits. After a failure of append or flush the file's content is not known. */
 int fc_writer_flush(struct fc_writer *writer);
 

@@ -93,6 +93,7 @@ cdef extern from "writer.h" nogil:
         size_t used
     int fc_writer_open(fc_writer *writer, int fd, const fc_cancel *cancel)
     int fc_writer_append(fc_writer *writer, const uint8_t *bytes, size_t length)
+    int fc_writer_write(fc_writer *writer, const uint8_t *bytes, size_t length)
     int fc_writer_flush(fc_writer *writer)
     void fc_writer_close(fc_writer *writer)
     int fc_writer_publish(const char *temporary, const char *name, bint replace)

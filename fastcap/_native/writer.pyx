@@ -10,6 +10,7 @@ from fastcap._native.csrc cimport (
     fc_writer_flush,
     fc_writer_open,
     fc_writer_publish,
+    fc_writer_write,
 )
 from fastcap._native.status cimport check
 
@@ -39,6 +40,18 @@ cdef class NativeWriter:
         at = &data[0]
         with nogil:
             status = fc_writer_append(&self.c, at, length)
+        check(status)
+
+    def write(self, const unsigned char[::1] data not None) -> None:
+        """Writes what waits, and `data` behind it, without a copy."""
+        cdef const unsigned char *at
+        cdef size_t length = data.shape[0]
+        cdef int status
+        if length == 0:
+            return
+        at = &data[0]
+        with nogil:
+            status = fc_writer_write(&self.c, at, length)
         check(status)
 
     def flush(self) -> None:

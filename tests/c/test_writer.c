@@ -225,7 +225,7 @@ static void single_bytes_arrive_in_order(void) {
     free(bytes);
 }
 
-static void mixed_appends_and_flushes_arrive_in_order(void) {
+static void mixed_appends_writes_and_flushes_arrive_in_order(void) {
     uint8_t *bytes = random_block(3 * FC_WRITER_BLOCK);
     for (int round = 0; round < 6; round++) {
         struct fc_writer writer;
@@ -237,8 +237,13 @@ static void mixed_appends_and_flushes_arrive_in_order(void) {
             size_t part = random_below(2) ? random_below(100) : random_below(FC_WRITER_BLOCK * 2);
             if (part > 3 * FC_WRITER_BLOCK - done)
                 part = 3 * FC_WRITER_BLOCK - done;
-            CHECK_IS(fc_writer_append(&writer, bytes + done, part), FC_OK);
+            bool at_once = random_below(3) == 0;
+            int status = at_once ? fc_writer_write(&writer, bytes + done, part)
+                                 : fc_writer_append(&writer, bytes + done, part);
+            CHECK_IS(status, FC_OK);
             done += part;
+            if (at_once)
+                CHECK_IS(writer.written, done);
             if (random_below(8) == 0) {
                 CHECK_IS(fc_writer_flush(&writer), FC_OK);
                 CHECK_IS(writer.written, done);
@@ -550,7 +555,7 @@ int main(void) {
     TEST(nothing_appended_writes_nothing);
     TEST(append_sizes_do_not_matter);
     TEST(single_bytes_arrive_in_order);
-    TEST(mixed_appends_and_flushes_arrive_in_order);
+    TEST(mixed_appends_writes_and_flushes_arrive_in_order);
     TEST(short_and_interrupted_writes_go_on);
     TEST(a_bad_descriptor_is_an_error);
     TEST(a_full_disk_is_an_error);
