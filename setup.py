@@ -1,18 +1,27 @@
 """The native build and nothing else; all about the package is in pyproject.toml."""
 
 import os
+import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 CORE = "fastcap_core"
+# The live capture: AF_PACKET is Linux's. All else builds wherever Python does.
+LINUX_ONLY = {"ring", "queue", "capture"} if sys.platform != "linux" else set()
 FLAGS = ["-std=c11", "-O2", "-fvisibility=hidden", "-D_GNU_SOURCE", "-D_DARWIN_C_SOURCE", "-fPIC"]
 # Warnings are errors for us, not for people whose compiler knows more of them than ours.
 STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror"]
 
+
+def sources(folder: str, suffix: str) -> list[Path]:
+    paths = sorted(Path(folder).glob(f"*.{suffix}"))
+    return [path for path in paths if path.stem not in LINUX_ONLY]
+
+
 core = {
-    "sources": sorted(map(str, Path("csrc").glob("*.c"))),
+    "sources": [str(path) for path in sources("csrc", "c")],
     "obj_deps": {"": sorted(map(str, Path("csrc").glob("*.h")))},
     "cflags": FLAGS + (STRICT if os.environ.get("FASTCAP_STRICT") else []),
 }
@@ -24,8 +33,9 @@ extensions = [
         libraries=[CORE],
         depends=[*map(str, Path("csrc").glob("*.[ch]")), "fastcap/_native/csrc.pxd"],
         extra_compile_args=FLAGS,
+        extra_link_args=["-pthread"],
     )
-    for path in sorted(Path("fastcap/_native").glob("*.pyx"))
+    for path in sources("fastcap/_native", "pyx")
 ]
 setup(
     libraries=[(CORE, core)],

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from fastcap.account import Account
+    from fastcap.capture import Capture, CaptureResult
     from fastcap.capture_file import Batch, CaptureFile, open
     from fastcap.errors import (
         DamageError,
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from fastcap.results import FilterResult
 
 _HOME = {
+    "Account": "account",
+    "Capture": "capture",
+    "CaptureResult": "capture",
     "Batch": "capture_file",
     "CaptureFile": "capture_file",
     "open": "capture_file",
@@ -48,8 +53,11 @@ _HOME = {
     "filter_files": "postfilter",
 }
 __all__ = [
+    "Account",
     "Batch",
+    "Capture",
     "CaptureFile",
+    "CaptureResult",
     "DamageError",
     "FastcapError",
     "Filter",

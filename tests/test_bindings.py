@@ -16,7 +16,9 @@ BLOCK = re.compile(
 )
 STRUCT = re.compile(r"^    struct (?P<name>\w+):\n(?P<fields>(?:        .*\n)+)", re.M)
 FIELD = re.compile(
-    r'^        (?P<type>[^#\n]+?) +(?P<stars>\**)(?P<name>\w+)(?: "(?P<alias>\w+)")?$', re.M
+    r"^        (?P<type>[^#\n]+?) +(?P<stars>\**)(?P<name>\w+)(?P<array>\[\d+\])?"
+    r'(?: "(?P<alias>\w+)")?$',
+    re.M,
 )
 FUNCTION = re.compile(
     r"^    (?P<type>(?:const )?\w+) (?P<stars>\**)(?P<name>fc_\w+)\((?P<parameters>[^)]*)\)", re.M
@@ -26,9 +28,12 @@ CONSTANT = re.compile(r"^    enum: (?P<name>\w+)$", re.M)
 
 def c_type(text: str, structs: set[str]) -> str:
     """A type of Cython's as C spells it."""
+    assert not re.search(r"\bbint \*", text), (
+        f"{text}: a bint is an int, and this one's address too"
+    )
     words = []
     for word in re.findall(r"\w+|\*", text):
-        if word == "bint":
+        if word in ("bint", "fc_bool"):
             words.append("bool")
         elif word == "fc_scan_stop":
             words.append("enum fc_scan_stop")
@@ -56,7 +61,7 @@ def checks(pxd: str) -> str:
         for struct in STRUCT.finditer(body):
             for field in FIELD.finditer(struct["fields"]):
                 name = field["alias"] or field["name"]
-                wanted = c_type(field["type"] + field["stars"], structs)
+                wanted = c_type(field["type"] + field["stars"], structs) + (field["array"] or "")
                 lines.append(
                     "_Static_assert(__builtin_types_compatible_p("
                     f"__typeof__(((struct {struct['name']} *)0)->{name}), {wanted}), "

@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,10 +101,33 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Sanitized:
 
 @pytest.mark.parametrize("source", TESTS, ids=lambda source: source.name)
 def test_c_program_passes_its_checks(source: Path, core: Sanitized, tmp_path: Path) -> None:
-    compile_c([str(source), *core.objects, "-o", source.stem], tmp_path)
+    compile_c([str(source), *core.objects, "-pthread", "-o", source.stem], tmp_path)
     result = run([f"./{source.stem}"], tmp_path, ASAN_OPTIONS=core.options)
     if result.returncode != 0 or "checks passed" not in result.stdout:
         pytest.fail(f"exit code {result.returncode}\n{result.stdout}", pytrace=False)
+
+
+def without_address_randomisation() -> list[str]:
+    """Older thread sanitizers do not know where newer kernels put things."""
+    return ["setarch", "-R"] if shutil.which("setarch") else []
+
+
+def test_threads_of_a_capture_share_nothing_that_is_not_guarded(tmp_path: Path) -> None:
+    if sys.platform != "linux" or shutil.which("cc") is None:
+        pytest.skip("wants Linux and a C compiler")
+    flags = [flag.replace("address,undefined", "thread") for flag in FLAGS]
+    sources = [*map(str, sorted((ROOT / "csrc").glob("*.c")))]
+    source = str(ROOT / "tests" / "c" / "threads_capture.c")
+    command = ["cc", *flags, source, *sources, "-pthread", "-o", "threads_capture"]
+    built = run(command, tmp_path)
+    if "cannot find -ltsan" in built.stdout or "libtsan" in built.stdout:
+        pytest.skip("no thread sanitizer here")
+    assert built.returncode == 0, built.stdout
+    done = run([*without_address_randomisation(), "./threads_capture"], tmp_path)
+    if "unexpected memory mapping" in done.stdout:
+        pytest.skip("the thread sanitizer does not run on this kernel")
+    assert done.returncode == 0, done.stdout
+    assert "checks passed" in done.stdout
 
 
 def test_every_part_of_the_core_has_a_c_test() -> None:

@@ -15,6 +15,10 @@ cdef extern from "status.h" nogil:
     enum: FC_ERROR_EXISTS
     const char *fc_status_text(int status)
 
+cdef extern from "bytes.h" nogil:
+    # for pointers to bool; a bint is an int
+    ctypedef unsigned char fc_bool "bool"
+
 cdef extern from "cancel.h" nogil:
     struct fc_cancel:
         pass
@@ -120,3 +124,79 @@ cdef extern from "postfilter.h" nogil:
                             uint64_t size, bint guess, fc_postfilter_result *result)
     int fc_postfilter_bytes(const fc_postfilter *postfilter, const uint8_t *bytes, size_t length,
                             fc_postfilter_result *result)
+
+cdef extern from "ring.h" nogil:
+    enum: FC_RING_TIMEOUT_MS
+    struct fc_ring_filter:
+        const void *instructions
+        size_t count
+    struct fc_ring_settings:
+        int interface
+        uint32_t block_size
+        uint32_t block_count
+        bint promiscuous
+        bint ignore_outgoing
+    struct fc_ring:
+        int fd
+        uint32_t block_count
+    int fc_ring_open(fc_ring *ring, const fc_ring_settings *settings)
+    int fc_ring_reject_all(int fd)
+    uint32_t fc_ring_fill(const fc_ring *ring)
+
+cdef extern from "queue.h" nogil:
+    struct fc_chunk:
+        uint8_t *bytes
+        size_t length
+        uint64_t file
+        bint ends
+        uint64_t frames
+        int64_t first_ns
+        int64_t last_ns
+    struct fc_queue:
+        pass
+    int fc_queue_open(fc_queue *queue, size_t chunk_size, size_t slack, uint32_t count)
+    fc_chunk *fc_queue_next(fc_queue *queue, int milliseconds, fc_bool *ended)
+    void fc_queue_give_back(fc_queue *queue, fc_chunk *chunk)
+    void fc_queue_used(fc_queue *queue, uint64_t *now, uint64_t *most)
+
+cdef extern from "capture.h" nogil:
+    enum: FC_CAPTURE_LONGEST_FRAME
+    enum: FC_CAPTURE_SLACK
+    struct fc_capture_settings:
+        uint8_t header[24]
+        uint32_t snaplen
+        bint nanoseconds
+        bint ethernet
+        bint eager
+        uint64_t rotate_bytes
+        uint64_t rotate_ns
+        uint64_t flush_ns
+        uint64_t limit
+        const fc_program *program
+        fc_ring_filter ring_filter
+        int counter_fd
+        fc_ring_filter counter_filter
+    struct fc_capture_account:
+        uint64_t accepted
+        uint64_t dropped
+        uint64_t ring_full
+        uint64_t read
+        uint64_t rejected
+        uint64_t after_limit
+        uint64_t kept
+        uint64_t kept_wire_bytes
+        uint64_t counted
+        uint64_t longest_wait_ns
+        uint64_t waits_for_writer
+        uint64_t link_downs
+    struct fc_capture:
+        fc_capture_settings settings
+        fc_ring ring
+        fc_queue queue
+    void fc_capture_init(fc_capture *capture, const fc_capture_settings *settings)
+    int fc_capture_begin(fc_capture *capture)
+    int fc_capture_run(fc_capture *capture)
+    void fc_capture_stop(fc_capture *capture)
+    void fc_capture_rotate(fc_capture *capture)
+    void fc_capture_read_account(const fc_capture *capture, fc_capture_account *account)
+    void fc_capture_close(fc_capture *capture)

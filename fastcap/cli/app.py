@@ -21,6 +21,7 @@ from fastcap.waiting import NoMoreThreadsError
 
 # name -> module and one line of help, so that a command's module is imported only when it runs
 _COMMANDS = {
+    "capture": "Write the frames of an interface into files that rotate.",
     "filter": "Keep the frames of captures that a filter takes.",
     "info": "Say what captures hold: format, frames, times, damage.",
 }
@@ -48,7 +49,14 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"fastcap.cli.{cmd_name}")
+        try:
+            module = importlib.import_module(f"fastcap.cli.{cmd_name}")
+        except ModuleNotFoundError as error:
+            if not (error.name or "").startswith("fastcap._native"):
+                raise
+            raise FastcapError(
+                f"fastcap {cmd_name} needs Linux: this one was built without it"
+            ) from None
         gc.enable()
         command: click.Command = module.command
         return command
@@ -61,11 +69,11 @@ class _Commands(click.Group):
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", message="fastcap %(version)s")
 def fastcap() -> None:
-    """Filter packet captures exactly, on every core.
+    """Capture packets into files, and filter captures exactly, on every core.
 
     \b
     Exit status: 0 all well; 1 failed; 2 wrong usage;
-    3 finished, but input was damaged; 130 interrupted.
+    3 finished, but input was damaged or frames were lost; 130 interrupted.
     """
 
 

@@ -35,7 +35,22 @@ class Size(click.ParamType[int]):
         return size
 
 
+class RotateSize(Size):
+    """The same, or tcpdump's plain number: millions of bytes."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        text = str(value).strip()
+        if isinstance(value, str) and text.isdecimal() and 0 < int(text) <= _LARGEST // 1_000_000:
+            return int(text) * 1_000_000
+        return super().convert(value, param, ctx)
+
+
 SIZE = Size()
+ROTATE_SIZE = RotateSize()
 
 files_from_option = click.option(
     "--files-from",

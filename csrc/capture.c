@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture.h"
+
+#include <errno.h>
+#include <time.h>
+
+enum {
+    WAIT_MS = 25, /* how late a stop, a rotation, or the end of an interval is noticed */
+    STALL_MS = 100,
+    /* A frame may sit in the kernel's block until the block is handed over; then it is read. */
+    LATE_MS = FC_RING_TIMEOUT_MS + 90,
+    VLAN_8021Q = 0x8100,
+};
+static const int64_t SECOND = 1000000000;
+static const int64_t MILLISECOND = 1000000;
+static const int64_t STATISTICS_EVERY = 500000000;
+
+static int64_t now_of(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
+}
+
+/* ---- The account ------------------------------------------------------------------------- */
+
+#define SHOW(field) __atomic_store_n(&capture->shown.field, capture->counts.field, __ATOMIC_RELAXED)
+#define READ(field) account->field = __atomic_load_n(&capture->shown.field, __ATOMIC_RELAXED)
+#define EACH_COUNT(DO)                                                                             \
+    DO(accepted), DO(dropped), DO(ring_full), DO(read), DO(rejected), DO(after_limit), DO(kept),   \
+        DO(kept_wire_bytes), DO(counted), DO(longest_wait_ns), DO(waits_for_writer),               \
+        DO(link_downs)
+
+static void show(struct fc_capture *capture) {
+    EACH_COUNT(SHOW);
+}
+
+void fc_capture_read_account(const struct fc_capture *capture, struct fc_capture_account *account) {
+    EACH_COUNT(READ);
+}
+
+/* The first failure ends the capture, in order: what was received by then is still written. */
+static void fail(struct fc_capture *capture) {
+    if (capture->failure == 0)
+        capture->failure = errno;
+}
+
+static void read_statistics(struct fc_capture *capture) {
+    struct fc_capture_account *counts = &capture->counts;
+    struct fc_ring_statistics new;
+    uint64_t counted = 0;
+    if (fc_ring_read_statistics(&capture->ring, &new) < 0)
+        fail(capture);
+    if (capture->settings.counter_fd >= 0 &&
+        fc_ring_read_counter(capture->settings.counter_fd, &counted) < 0)
+        fail(capture);
+    counts->accepted += new.accepted;
+    counts->dropped += new.dropped;
+    counts->ring_full += new.full;
+    counts->counted += counted;
+    capture->next_statistics = now_of(CLOCK_MONOTONIC) + STATISTICS_EVERY;
+    show(capture);
+}
+
+/* ---- Chunks and files -------------------------------------------------------------------- */
+
+/* Waits for the writer where it must: then the ring fills up, and the kernel counts what is lost.
+ */
+static struct fc_chunk *take_chunk(struct fc_capture *capture) {
+    struct fc_chunk *chunk = fc_queue_take(&capture->queue, 0);
+    if (chunk != NULL)
+        return chunk;
+    capture->counts.waits_for_writer++;
+    while ((chunk = fc_queue_take(&capture->queue, STALL_MS)) == NULL)
+        read_statistics(capture); /* its counters have 32 bits and go on meanwhile */
+    return chunk;
+}
+
+static void note(struct fc_chunk *chunk, int64_t ns) {
+    if (chunk->frames == 0 || ns < chunk->first_ns)
+        chunk->first_ns = ns;
+    if (chunk->frames == 0 || ns > chunk->last_ns)
+        chunk->last_ns = ns;
+    chunk->frames++;
+}
+
+/* Hands the lane's chunk over and goes on in a new one. The part of the last record, of time `ns`,
+ * that is longer than the chunk goes there; the record counts where it ends. */
+static void hand_over(struct fc_capture *capture, struct fc_capture_lane *lane, int64_t ns) {
+    struct fc_chunk *chunk = lane->chunk;
+    struct fc_chunk *next = take_chunk(capture);
+    next->file = lane->file;
+    if (chunk->length > lane->full_at) {
+        next->length = chunk->length - lane->full_at;
+        memcpy(next->bytes, chunk->bytes + lane->full_at, next->length);
+        chunk->length = lane->full_at;
+        chunk->frames--;
+        note(next, ns);
+    }
+    lane->full_at -= chunk->length;
+    if (lane->full_at == 0)
+        lane->full_at = capture->queue.chunk_size;
+    lane->chunk = next;
+    lane->handed_over = now_of(CLOCK_MONOTONIC);
+    fc_queue_put(&capture->queue, chunk);
+}
+
+static void begin_file(struct fc_capture *capture, struct fc_capture_lane *lane) {
+    uint64_t bytes = capture->settings.rotate_bytes;
+    lane->chunk = take_chunk(capture);
+    lane->file = capture->files++;
+    lane->room = bytes == 0 ? UINT64_MAX
+                            : bytes - (bytes < FC_PCAP_FILE_HEADER ? bytes : FC_PCAP_FILE_HEADER);
+    lane->empty = true;
+    lane->full_at = capture->queue.chunk_size;
+    lane->handed_over = now_of(CLOCK_MONOTONIC);
+    lane->chunk->file = lane->file;
+    memcpy(lane->chunk->bytes, capture->settings.header, FC_PCAP_FILE_HEADER);
+    lane->chunk->length = FC_PCAP_FILE_HEADER;
+}
+
+static void end_file(struct fc_capture *capture, struct fc_capture_lane *lane) {
+    lane->length_ns = 0;
+    if (lane->chunk == NULL)
+        return;
+    lane->chunk->ends = true;
+    fc_queue_put(&capture->queue, lane->chunk);
+    lane->chunk = NULL;
+}
+
+/* ---- Lanes ------------------------------------------------------------------------------- */
+
+static bool lane_holds(const struct fc_capture_lane *lane, int64_t ns) {
+    return (uint64_t)ns - (uint64_t)lane->start_ns < lane->length_ns;
+}
+
+static void begin_lane(struct fc_capture *capture, struct fc_capture_lane *lane, int64_t ns) {
+    uint64_t length = capture->settings.rotate_ns;
+    begin_file(capture, lane);
+    lane->start_ns = length ? ns - (int64_t)((uint64_t)ns % length) : 0;
+    lane->length_ns = length ? length : UINT64_MAX;
+}
+
+/* The lane of a frame that the current one does not hold: a late frame's, or that of an interval
+ * which begins. What was current stays open for late frames; what it has is handed over, so that
+ * the writer sees files in the order in which they begin. */
+static struct fc_capture_lane *other_lane(struct fc_capture *capture, int64_t ns) {
+    if (lane_holds(&capture->previous, ns))
+        return &capture->previous;
+    end_file(capture, &capture->previous);
+    capture->previous = capture->current;
+    capture->current = (struct fc_capture_lane){0};
+    if (capture->previous.chunk != NULL)
+        hand_over(capture, &capture->previous, 0);
+    begin_lane(capture, &capture->current, ns);
+    return &capture->current;
+}
+
+/* An interval is over for good when it is `now`, and no frame of it can be under way. */
+static void end_if_over(struct fc_capture *capture, struct fc_capture_lane *lane, int64_t now) {
+    int64_t late = (int64_t)LATE_MS * MILLISECOND;
+    if (lane->chunk == NULL || capture->settings.rotate_ns == 0 || now < late)
+        return;
+    if (now - late >= lane->start_ns && !lane_holds(lane, now - late))
+        end_file(capture, lane);
+}
+
+static void end_what_is_over(struct fc_capture *capture, int64_t now) {
+    end_if_over(capture, &capture->previous, now);
+    end_if_over(capture, &capture->current, now);
+}
+
+static void end_all(struct fc_capture *capture) {
+    end_file(capture, &capture->previous);
+    end_file(capture, &capture->current);
+}
+
+/* ---- Frames ------------------------------------------------------------------------------ */
+
+/* A frame as it was on the wire. */
+struct wire_frame {
+    uint32_t captured; /* bytes that there are, the tag's among them */
+    uint32_t wire;
+    bool tagged; /* the tag goes behind the first 12 bytes */
+    uint8_t tag[FC_TAG_LENGTH];
+};
+
+static struct wire_frame as_on_the_wire(const struct fc_capture *capture,
+                                        const struct fc_ring_frame *frame) {
+    struct wire_frame whole = {.captured = frame->captured, .wire = frame->wire};
+    if (!frame->tagged || !capture->settings.ethernet)
+        return whole;
+    whole.wire += whole.wire > UINT32_MAX - FC_TAG_LENGTH ? 0 : FC_TAG_LENGTH;
+    if (frame->captured < FC_TAG_OFFSET) /* cut before the place where the tag was */
+        return whole;
+    whole.captured += FC_TAG_LENGTH;
+    whole.tagged = true;
+    whole.tag[0] = (uint8_t)(frame->tpid >> 8);
+    whole.tag[1] = (uint8_t)frame->tpid;
+    whole.tag[2] = (uint8_t)(frame->tci >> 8);
+    whole.tag[3] = (uint8_t)frame->tci;
+    return whole;
+}
+
+static bool passes(const struct fc_capture *capture, const struct fc_ring_frame *frame,
+                   const struct wire_frame *whole) {
+    struct fc_frame view = {
+        .bytes = frame->bytes,
+        .captured = whole->captured,
+        .wire = whole->wire,
+        .tagged = whole->tagged,
+    };
+    memcpy(view.tag, whole->tag, sizeof view.tag);
+    return fc_program_run(capture->settings.program, &view) != 0;
+}
+
+static void copy_frame(uint8_t *to, const struct fc_ring_frame *frame,
+                       const struct wire_frame *whole, uint32_t captured) {
+    if (!whole->tagged || captured <= FC_TAG_OFFSET) {
+        memcpy(to, frame->bytes, captured);
+        return;
+    }
+    uint32_t behind = captured - FC_TAG_OFFSET;
+    uint32_t tag = behind < FC_TAG_LENGTH ? behind : FC_TAG_LENGTH;
+    memcpy(to, frame->bytes, FC_TAG_OFFSET);
+    memcpy(to + FC_TAG_OFFSET, whole->tag, tag);
+    memcpy(to + FC_TAG_OFFSET + tag, frame->bytes + FC_TAG_OFFSET, behind - tag);
+}
+
+/* The lane's file gets a record of `size` bytes: if it must not, the next one. */
+static void make_room(struct fc_capture *capture, struct fc_capture_lane *lane, uint32_t size) {
+    if (size > lane->room && !lane->empty) {
+        struct fc_capture_lane ended = *lane;
+        end_file(capture, &ended);
+        begin_file(capture, lane);
+    }
+    lane->empty = false;
+    lane->room -= size < lane->room ? size : lane->room;
+}
+
+static void keep_frame(struct fc_capture *capture, const struct fc_ring_frame *frame,
+                       const struct wire_frame *whole) {
+    const struct fc_capture_settings *settings = &capture->settings;
+    int64_t ns = (int64_t)frame->seconds * SECOND + (int64_t)frame->nanoseconds;
+    struct fc_capture_lane *lane = &capture->current;
+    if (!lane_holds(lane, ns))
+        lane = other_lane(capture, ns);
+    uint32_t captured = whole->captured < settings->snaplen ? whole->captured : settings->snaplen;
+    uint32_t size = FC_PCAP_RECORD_HEADER + captured;
+    make_room(capture, lane, size);
+
+    uint32_t fraction = frame->nanoseconds;
+    if (!settings->nanoseconds) {
+        fraction /= 1000;
+        ns = (int64_t)frame->seconds * SECOND + (int64_t)fraction * 1000;
+    }
+    struct fc_chunk *chunk = lane->chunk;
+    uint8_t *at = chunk->bytes + chunk->length;
+    fc_store32(at, frame->seconds);
+    fc_store32(at + 4, fraction);
+    fc_store32(at + 8, captured);
+    fc_store32(at + 12, whole->wire);
+    copy_frame(at + FC_PCAP_RECORD_HEADER, frame, whole, captured);
+    chunk->length += size;
+    note(chunk, ns);
+    capture->counts.kept++;
+    capture->counts.kept_wire_bytes += whole->wire;
+    if (chunk->length >= lane->full_at)
+        hand_over(capture, lane, ns);
+}
+
+static void take_frame(struct fc_capture *capture, const struct fc_ring_frame *frame) {
+    struct fc_capture_account *counts = &capture->counts;
+    counts->read++;
+    if (counts->kept >= capture->settings.limit) {
+        counts->after_limit++;
+        return;
+    }
+    struct wire_frame whole = as_on_the_wire(capture, frame);
+    if (capture->settings.program != NULL && !passes(capture, frame, &whole))
+        counts->rejected++;
+    else
+        keep_frame(capture, frame, &whole);
+}
+
+/* ---- Blocks ------------------------------------------------------------------------------ */
+
+static void note_wait(struct fc_capture *capture, const struct fc_ring_block *block) {
+    if (block->timed_out) /* then its last frame says nothing of when it was handed over */
+        return;
+    int64_t waited = now_of(CLOCK_REALTIME) - block->last_ns;
+    if (waited > 0 && (uint64_t)waited > capture->counts.longest_wait_ns)
+        capture->counts.longest_wait_ns = (uint64_t)waited;
+}
+
+/* One block, if there is one. */
+static bool take_block(struct fc_capture *capture) {
+    struct fc_ring_block block;
+    struct fc_ring_frame frame;
+    if (!fc_ring_take(&capture->ring, &block))
+        return false;
+    note_wait(capture, &block);
+    while (fc_ring_next_frame(&block, &frame))
+        take_frame(capture, &frame);
+    end_what_is_over(capture, block.last_ns);
+    fc_ring_give_back(&capture->ring);
+    show(capture);
+    return true;
+}
+
+/* ---- The loop ---------------------------------------------------------------------------- */
+
+static void flush(struct fc_capture *capture, struct fc_capture_lane *lane, int64_t now) {
+    if (lane->chunk != NULL && lane->chunk->length > 0 &&
+        (uint64_t)(now - lane->handed_over) >= capture->settings.flush_ns)
+        hand_over(capture, lane, 0);
+}
+
+static void wait_for_block(struct fc_capture *capture, int milliseconds) {
+    if (fc_ring_wait(&capture->ring, milliseconds) == FC_OK)
+        return;
+    if (errno == ENETDOWN) /* the socket receives again when the interface is up */
+        capture->counts.link_downs++;
+    else
+        fail(capture);
+    show(capture);
+}
+
+/* The ring is empty: what depends on time alone. */
+static void idle(struct fc_capture *capture) {
+    int64_t now = now_of(CLOCK_MONOTONIC);
+    end_what_is_over(capture, now_of(CLOCK_REALTIME));
+    flush(capture, &capture->previous, now);
+    flush(capture, &capture->current, now);
+    wait_for_block(capture, WAIT_MS);
+}
+
+static bool is_set(const uint32_t *flag) {
+    return __atomic_load_n(flag, __ATOMIC_RELAXED) != 0;
+}
+
+static void turn(struct fc_capture *capture) {
+    if (!take_block(capture))
+        idle(capture);
+    if (now_of(CLOCK_MONOTONIC) >= capture->next_statistics)
+        read_statistics(capture);
+    if (is_set(&capture->rotating)) {
+        __atomic_store_n(&capture->rotating, 0, __ATOMIC_RELAXED);
+        end_all(capture);
+    }
+}
+
+/* The counting socket and the ring begin, and end, together: a few microseconds apart. */
+int fc_capture_begin(struct fc_capture *capture) {
+    const struct fc_capture_settings *settings = &capture->settings;
+    capture->begun = true;
+    if (settings->eager)
+        begin_lane(capture, &capture->current, 0);
+    int status = FC_OK;
+    if (settings->counter_fd >= 0)
+        status = fc_ring_set_filter(settings->counter_fd, &settings->counter_filter);
+    if (status == FC_OK && capture->ring.fd >= 0)
+        status = fc_ring_set_filter(capture->ring.fd, &settings->ring_filter);
+    return status;
+}
+
+static void reject_all(struct fc_capture *capture) {
+    if (fc_ring_reject_all(capture->ring.fd) < 0)
+        fail(capture);
+    if (capture->settings.counter_fd >= 0 && fc_ring_reject_all(capture->settings.counter_fd) < 0)
+        fail(capture);
+}
+
+static void drain(struct fc_capture *capture) {
+    int64_t until = now_of(CLOCK_MONOTONIC);
+    if (capture->ring.fd >= 0) {
+        reject_all(capture);
+        until += (2 * FC_RING_TIMEOUT_MS + 10) * MILLISECOND;
+    }
+    for (;;) {
+        bool last = now_of(CLOCK_MONOTONIC) >= until; /* looked at before the ring, not after */
+        if (take_block(capture))
+            continue;
+        if (last)
+            break;
+        wait_for_block(capture, FC_RING_TIMEOUT_MS / 2);
+    }
+    read_statistics(capture);
+}
+
+int fc_capture_run(struct fc_capture *capture) {
+    if (!capture->begun && fc_capture_begin(capture) < 0)
+        fail(capture);
+    while (capture->failure == 0 && !is_set(&capture->stopping) &&
+           capture->counts.kept < capture->settings.limit)
+        turn(capture);
+    drain(capture);
+    end_all(capture);
+    fc_queue_end(&capture->queue);
+    show(capture);
+    errno = capture->failure;
+    return capture->failure == 0 ? FC_OK : FC_ERROR_SYSTEM;
+}
+
+/* ---- From other threads ------------------------------------------------------------------ */
+
+void fc_capture_init(struct fc_capture *capture, const struct fc_capture_settings *settings) {
+    *capture = (struct fc_capture){.settings = *settings};
+    capture->ring.fd = -1;
+    if (capture->settings.snaplen > FC_CAPTURE_LONGEST_FRAME)
+        capture->settings.snaplen = FC_CAPTURE_LONGEST_FRAME;
+}
+
+void fc_capture_stop(struct fc_capture *capture) {
+    __atomic_store_n(&capture->stopping, 1, __ATOMIC_RELAXED);
+}
+
+void fc_capture_rotate(struct fc_capture *capture) {
+    __atomic_store_n(&capture->rotating, 1, __ATOMIC_RELAXED);
+}
+
+void fc_capture_close(struct fc_capture *capture) {
+    fc_ring_close(&capture->ring);
+    fc_queue_close(&capture->queue);
+}

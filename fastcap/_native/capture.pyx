@@ -1,0 +1,210 @@
+"""Live capture: the ring's reader, and the chunks that it fills for the writer."""
+
+from cpython.buffer cimport PyBuffer_FillInfo
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from fastcap._native.csrc cimport (
+    FC_CAPTURE_LONGEST_FRAME,
+    FC_CAPTURE_SLACK,
+    FC_RING_TIMEOUT_MS,
+    fc_bool,
+    fc_capture,
+    fc_capture_account,
+    fc_capture_begin,
+    fc_capture_close,
+    fc_capture_init,
+    fc_capture_read_account,
+    fc_capture_rotate,
+    fc_capture_run,
+    fc_capture_settings,
+    fc_capture_stop,
+    fc_chunk,
+    fc_queue_give_back,
+    fc_queue_next,
+    fc_queue_open,
+    fc_queue_used,
+    fc_ring_fill,
+    fc_ring_filter,
+    fc_ring_open,
+    fc_ring_reject_all,
+    fc_ring_settings,
+)
+from fastcap._native.program cimport NativeProgram
+from fastcap._native.status cimport check
+
+LONGEST_FRAME = FC_CAPTURE_LONGEST_FRAME
+BLOCK_TIMEOUT_MS = FC_RING_TIMEOUT_MS
+NO_LIMIT = 0xFFFFFFFFFFFFFFFF
+cdef enum:
+    SOCK_FILTER_SIZE = 8  # struct sock_filter of linux/filter.h
+
+
+def reject_all(int fd) -> None:
+    """From here on the packet socket receives nothing. OSError."""
+    check(fc_ring_reject_all(fd))
+
+
+cdef fc_ring_filter filter_of(bytes instructions):
+    cdef const char *address = instructions
+    return fc_ring_filter(
+        instructions=<const void *>address, count=len(instructions) // SOCK_FILTER_SIZE
+    )
+
+
+cdef class Chunk:
+    """The bytes of one write, lent by the queue until `give_back`: `file` is the number of the
+    file they go to, `ends` says that it is complete behind them; `frames`, `first_ns` and
+    `last_ns` are of the records that end in them (the times None where there are none)."""
+
+    cdef fc_chunk *c
+    cdef NativeCapture owner
+    cdef int views
+
+    @property
+    def file(self) -> int:
+        return self.c.file
+
+    @property
+    def ends(self) -> bool:
+        return self.c.ends
+
+    @property
+    def frames(self) -> int:
+        return self.c.frames
+
+    @property
+    def first_ns(self):
+        return self.c.first_ns if self.c.frames else None
+
+    @property
+    def last_ns(self):
+        return self.c.last_ns if self.c.frames else None
+
+    def __len__(self) -> int:
+        return self.c.length
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        if self.c is NULL:
+            raise BufferError("the chunk was given back")
+        PyBuffer_FillInfo(view, self, self.c.bytes, self.c.length, 1, flags)
+        self.views += 1
+
+    def __releasebuffer__(self, Py_buffer *view):
+        self.views -= 1
+
+    def give_back(self) -> None:
+        """The reader may fill it again. BufferError while a view of it lives."""
+        if self.views:
+            raise BufferError("a view of the chunk lives")
+        fc_queue_give_back(&self.owner.c.queue, self.c)
+        self.c = NULL
+
+
+cdef class NativeCapture:
+    """A ring on an interface and the queue behind it. `run` is for one thread, `next_chunk` and
+    Chunk for another, the rest for any.
+
+    Filters are packed struct sock_filter; what they return is how many bytes of a frame the ring
+    gets. `program` None leaves the decision to the ring's filter. `counter_fd` is a packet socket
+    bound to the interface, or -1; it is lent until the capture has ended.
+
+    OSError of the socket or the ring, MemoryError for the queue.
+    """
+
+    cdef fc_capture c
+    cdef NativeProgram program
+    cdef bytes ring_filter
+    cdef bytes counter_filter
+
+    def __cinit__(self, *, int interface, uint32_t block_size, uint32_t block_count,
+                  bint promiscuous, bint ignore_outgoing, size_t chunk_size, uint32_t chunks,
+                  bytes header, uint32_t snaplen, bint nanoseconds, bint ethernet, bint eager,
+                  uint64_t rotate_bytes, uint64_t rotate_ns, uint64_t flush_ns, uint64_t limit,
+                  NativeProgram program, bytes ring_filter, int counter_fd, bytes counter_filter):
+        cdef fc_capture_settings settings
+        cdef fc_ring_settings ring
+        cdef const char *header_bytes = header
+        cdef int status
+        self.program = program
+        self.ring_filter = ring_filter
+        self.counter_filter = counter_filter
+        if len(header) != sizeof(settings.header):
+            raise ValueError("a file's header has 24 bytes")
+        memcpy(settings.header, header_bytes, sizeof(settings.header))
+        settings.snaplen = snaplen
+        settings.nanoseconds = nanoseconds
+        settings.ethernet = ethernet
+        settings.eager = eager
+        settings.rotate_bytes = rotate_bytes
+        settings.rotate_ns = rotate_ns
+        settings.flush_ns = flush_ns
+        settings.limit = limit
+        settings.program = program.c if program is not None else NULL
+        settings.ring_filter = filter_of(ring_filter)
+        settings.counter_fd = counter_fd
+        settings.counter_filter = filter_of(counter_filter)
+        fc_capture_init(&self.c, &settings)
+        ring.interface = interface
+        ring.block_size = block_size
+        ring.block_count = block_count
+        ring.promiscuous = promiscuous
+        ring.ignore_outgoing = ignore_outgoing
+        with nogil:
+            status = fc_queue_open(&self.c.queue, chunk_size, FC_CAPTURE_SLACK, chunks)
+        check(status)
+        with nogil:
+            status = fc_ring_open(&self.c.ring, &ring)
+        check(status)
+
+    def __dealloc__(self):
+        fc_capture_close(&self.c)
+
+    def begin(self) -> None:
+        """Frames that arrive from here on are received, and wait for `run`. OSError."""
+        check(fc_capture_begin(&self.c))
+
+    def run(self) -> None:
+        """Reads the ring until the end. OSError where the socket fails."""
+        cdef int status
+        with nogil:
+            status = fc_capture_run(&self.c)
+        check(status)
+
+    def stop(self) -> None:
+        fc_capture_stop(&self.c)
+
+    def rotate(self) -> None:
+        """The files that are open end; the next frame begins a new one."""
+        fc_capture_rotate(&self.c)
+
+    def next_chunk(self, int milliseconds):
+        """The next Chunk to be written; None where none comes so soon; False at the end."""
+        cdef Chunk chunk
+        cdef fc_chunk *c
+        cdef fc_bool ended = False
+        with nogil:
+            c = fc_queue_next(&self.c.queue, milliseconds, &ended)
+        if c is NULL:
+            return False if ended else None
+        chunk = Chunk.__new__(Chunk)
+        chunk.c = c
+        chunk.owner = self
+        return chunk
+
+    def account(self) -> dict:
+        """The counters of struct fc_capture_account (csrc/capture.h) by name."""
+        cdef fc_capture_account account
+        fc_capture_read_account(&self.c, &account)
+        return account
+
+    def buffer_used(self) -> tuple:
+        """Bytes handed over and not yet written: now, and at most."""
+        cdef uint64_t now
+        cdef uint64_t most
+        fc_queue_used(&self.c.queue, &now, &most)
+        return now, most
+
+    def ring_fill(self) -> float:
+        """The part of the ring's blocks that wait for the reader, 0 to 1."""
+        return fc_ring_fill(&self.c.ring) / <double>self.c.ring.block_count

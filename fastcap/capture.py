@@ -1,0 +1,468 @@
+"""Live capture into files: `fastcap.Capture`."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from fastcap import interfaces
+from fastcap._native.cancel import Cancel
+from fastcap._native.capture import LONGEST_FRAME, NO_LIMIT, NativeCapture, reject_all
+from fastcap.account import Account
+from fastcap.errors import FastcapError, InputError, OutputError, UsageError
+from fastcap.filter import Filter
+from fastcap.formats.linktypes import ETHERNET
+from fastcap.formats.pcap import FileHeader
+from fastcap.language import kernel
+from fastcap.outputs import target_of
+from fastcap.rotation import Rotation
+from fastcap.segments import Segment
+from fastcap.series import Series
+
+DIRECTIONS = ("in", "out", "both")
+PRECISIONS = ("nano", "micro")
+DEFAULT_RING = DEFAULT_BUFFER = 256 << 20
+SMALLEST_BUFFER = 8 << 20
+SMALLEST_INTERVAL = 0.01  # seconds
+_LARGEST_INTERVAL = 366 * 86400.0
+
+_LARGEST_BLOCK = 1 << 20
+_PAGE = 4096
+_BLOCK_OVERHEAD = 512  # bytes of a block and of a frame that are headers, and more
+_CHUNK, _SMALL_CHUNK = 4 << 20, 2 << 20
+_FEWEST_CHUNKS = 4  # two files that are filled, one that is written, one on its way
+_FLUSH_NS = 1_000_000_000
+# A user-space filter gets at least so much of a frame, so that a tag has its place in it.
+_SHORTEST_FOR_FILTER = 64
+_SOL_PACKET, _IGNORE_OUTGOING = 263, 23
+_ETH_P_ALL = 3
+
+
+class Status(NamedTuple):
+    """What goes on right now. `ring_fill` is 0 to 1, `buffer_used` bytes that wait to be written,
+    `files` those finished, `writing` the path that is written."""
+
+    account: Account
+    ring_fill: float
+    buffer_used: int
+    files: int
+    writing: str
+
+
+class CaptureResult(NamedTuple):
+    """What a capture did. `balances`: every frame that the kernel counted was read or is counted
+    as dropped. `reader_left`: whoever read standard output closed it, which ended the capture."""
+
+    account: Account
+    outputs: list[Segment]
+    elapsed_s: float
+    balances: bool
+    reader_left: bool
+
+
+class Capture:
+    """Frames of one interface into files, from `start` until `stop`, a limit, or an error.
+
+    `path` is a file name, "-" for standard output, a FIFO or a device. With `rotate_bytes`,
+    `rotate_seconds` (files end at multiples of it since 1970, UTC) or both it is the stem of a
+    numbered series (fastcap.series), of which `files` keeps the newest; without, the one file's
+    name. A file carries its name only when it is complete and synced.
+
+    `expression`: a filter; it sees each frame as it was on the wire, before it is cut. `snaplen`:
+    bytes of a frame that are kept, counted on the wire. `limit`: frames after which it ends.
+    `ring`, `buffer`: bytes of memory for the kernel's ring, and between its reader and the disk.
+    `direction`: "in", "out" or "both". `precision`: "nano" or "micro". `count_rejected`: count what
+    the kernel's filter rejects, at about 0.1 µs a frame.
+
+    `on_segment`, `on_note`, `on_end` are called from other threads: with each finished file, with a
+    line that the user should see, and at the end.
+
+    InputError for the interface, PermissionError's message among them; OutputError; UsageError;
+    FilterError. Linux only.
+    """
+
+    def __init__(
+        self,
+        interface: str,
+        path: str | os.PathLike[str],
+        expression: str = "",
+        *,
+        snaplen: int = LONGEST_FRAME,
+        rotate_bytes: int | None = None,
+        rotate_seconds: float | None = None,
+        files: int | None = None,
+        limit: int | None = None,
+        ring: int = DEFAULT_RING,
+        buffer: int = DEFAULT_BUFFER,
+        promiscuous: bool = True,
+        direction: str = "both",
+        precision: str = "nano",
+        count_rejected: bool = False,
+        on_segment: Callable[[Segment], None] | None = None,
+        on_note: Callable[[str], None] | None = None,
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
+        name = os.fsdecode(path)
+        _check_memory(ring, buffer)
+        _check(snaplen, rotate_bytes, rotate_seconds, files, limit, ring, buffer, direction,
+               precision)  # fmt: skip
+        self.rotates = rotate_bytes is not None or rotate_seconds is not None
+        self.interface = interfaces.find(interface)
+        self.linktype = _linktype_of(self.interface)
+        self.filter = Filter(expression, self.linktype) if expression.strip() else None
+        self.snaplen = snaplen
+        self.segments: list[Segment] = []
+        self._on_segment = on_segment or self.segments.append
+        self._on_note = on_note or (lambda _: None)
+        self._on_end = on_end or (lambda: None)
+        self._missed_before = self._missed = self.interface.missed
+        self._error: FastcapError | None = None
+        self._started = self._elapsed = 0.0
+        self._cancel = Cancel()
+        self._threads: list[threading.Thread] = []
+        self._ended = threading.Event()
+        self._result: CaptureResult | None = None
+
+        target = target_of(name)
+        if target.in_place and (self.rotates or files is not None):
+            raise UsageError(f"{target.name} is written in place: it cannot rotate")
+        if not target.in_place and not self.rotates and os.path.lexists(target.name):
+            raise OutputError(f"{target.name}: exists; choose another name, or rotate: -C 1G")
+        self._plan = self._kernel_plan(direction, count_rejected)
+        with contextlib.ExitStack() as opened:
+            self._series = None
+            if not target.in_place:
+                self._series = Series(target.name)
+                opened.callback(self._series.close)
+                self.recovered = self._series.recover()
+            else:
+                self.recovered = []
+            counter = self._open_counter() if self._plan.counts else None
+            if counter is not None:
+                opened.callback(counter.close)
+            block_size, block_count = ring_blocks(ring, self._plan.ring_snaplen)
+            chunk = _CHUNK if buffer >= _FEWEST_CHUNKS * _CHUNK else _SMALL_CHUNK
+            header = FileHeader(
+                sys.byteorder == "little", precision == "nano", snaplen, self.linktype
+            )
+            self._native = self._open_native(
+                interface=self.interface.number,
+                block_size=block_size,
+                block_count=block_count,
+                promiscuous=promiscuous,
+                ignore_outgoing=self._plan.direction == "in",
+                chunk_size=chunk,
+                chunks=buffer // chunk,
+                header=header.pack(),
+                snaplen=snaplen,
+                nanoseconds=precision == "nano",
+                ethernet=self.linktype == ETHERNET,
+                eager=not self.rotates,
+                rotate_bytes=rotate_bytes or 0,
+                rotate_ns=round((rotate_seconds or 0) * 1e9),
+                flush_ns=0 if target.in_place else _FLUSH_NS,
+                limit=NO_LIMIT if limit is None else limit,
+                program=self._plan.program,
+                ring_filter=kernel.packed(self._plan.ring_filter),
+                counter_fd=-1 if counter is None else counter.fileno(),
+                counter_filter=kernel.packed(kernel.only(self._plan.direction,
+                                                         kernel.everything(1))),
+            )  # fmt: skip
+            self._rotation = Rotation(
+                self._native,
+                self._series,
+                target,
+                self._cancel,
+                bare=not self.rotates,
+                keep=files,
+                on_segment=self._on_segment,
+                on_note=self._on_note,
+            )
+            self._opened = opened.pop_all()
+
+    # ---- Set-up -------------------------------------------------------------------------------
+
+    def _kernel_plan(self, direction: str, count_rejected: bool) -> _Plan:
+        if self.interface.is_loopback and direction == "both":
+            direction = "in"  # loopback shows each frame going out and coming in
+        if self.filter is None:
+            taken = kernel.everything(self.snaplen)
+            return _Plan(direction, self.snaplen, kernel.only(direction, taken), None, False)
+        program = self.filter.program
+        exact = kernel.exactly(program, self.linktype, self.snaplen)
+        if exact is not None:
+            counts = count_rejected
+            return _Plan(direction, self.snaplen, kernel.only(direction, exact), None, counts)
+        needed = max(self.snaplen, kernel.bytes_needed(program), _SHORTEST_FOR_FILTER)
+        taken = kernel.only(direction, kernel.everything(needed))
+        return _Plan(direction, needed, taken, self.filter.native, False)
+
+    def _open_counter(self) -> socket.socket:
+        """A socket that holds next to nothing: the kernel counts what it had no room for too."""
+        try:
+            counter = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            try:
+                counter.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
+                reject_all(counter.fileno())
+                if self._plan.direction == "in":
+                    counter.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
+                counter.bind((self.interface.name, _ETH_P_ALL))
+            except BaseException:
+                counter.close()
+                raise
+        except OSError as error:
+            raise _socket_refusal(self.interface.name, error) from error
+        return counter
+
+    def _open_native(self, **settings: Any) -> NativeCapture:
+        try:
+            return NativeCapture(**settings)
+        except MemoryError:
+            raise FastcapError(
+                f"no memory for a buffer of {settings['chunks'] * settings['chunk_size'] >> 20} "
+                "MiB; give it less: --buffer 64M"
+            ) from None
+        except OSError as error:
+            if error.errno == errno.ENOMEM:
+                size = settings["block_size"] * settings["block_count"] >> 20
+                raise FastcapError(
+                    f"the kernel has no memory for a ring of {size} MiB; give it less: --ring 64M"
+                ) from None
+            raise _socket_refusal(self.interface.name, error) from error
+
+    @property
+    def filter_runs_in(self) -> str | None:
+        """Where the filter decides: "kernel", "user space", or None without a filter."""
+        if self.filter is None:
+            return None
+        return "kernel" if self._plan.program is None else "user space"
+
+    # ---- Running ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """When it returns, frames that arrive are captured."""
+        self._started = time.monotonic()
+        try:
+            self._native.begin()
+        except OSError as error:
+            self._opened.close()
+            raise _socket_refusal(self.interface.name, error) from error
+        self._threads = [
+            threading.Thread(target=self._run_writer, name="fastcap-writer", daemon=True),
+            threading.Thread(target=self._run_reader, name="fastcap-reader", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _run_reader(self) -> None:
+        try:
+            self._native.run()
+        except OSError as error:
+            self._error = InputError(f"{self.interface.name}: {error.strerror}")
+
+    def _run_writer(self) -> None:
+        try:
+            self._rotation.run()
+        finally:
+            self._threads[1].join()
+            self._elapsed = time.monotonic() - self._started
+            account = self.account()
+            self._opened.close()
+            native = self._native.account()
+            balances = account.balances and (
+                native["read"] + native["dropped"] == native["accepted"]
+            )
+            self._result = CaptureResult(
+                account, self.segments, self._elapsed, balances, self._rotation.reader_left
+            )
+            self._ended.set()
+            self._on_end()
+
+    def stop(self) -> None:
+        """Asks it to end: what the ring holds is still written. Returns at once; see `wait`."""
+        self._native.stop()
+
+    def rotate(self) -> None:
+        """The file that is written ends now; the next frame begins a new one."""
+        self._native.rotate()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether it has ended within `timeout` seconds."""
+        return self._ended.wait(timeout)
+
+    def result(self) -> CaptureResult:
+        """Waits for the end. Raises what ended the capture, if it was an error; `account` still
+        answers then."""
+        self._ended.wait()
+        error = self._error or self._rotation.error
+        if error is not None:
+            raise error
+        assert self._result is not None
+        return self._result
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds from `start` to the end, or until now."""
+        return self._elapsed or time.monotonic() - self._started
+
+    @property
+    def balances(self) -> bool:
+        """After the end: whether the counts agree with the kernel's."""
+        return self._result is not None and self._result.balances
+
+    def account(self) -> Account:
+        """The counts, at any time. Between two of the kernel's counters being read they may differ
+        by what is under way."""
+        with contextlib.suppress(OSError):
+            interface = interfaces.by_number(self.interface.number)
+            if interface is not None:
+                self._missed = max(self._missed, interface.missed)
+        native = self._native.account()
+        counts = self._rotation.counts
+        received = max(native["accepted"], native["read"] + native["dropped"])
+        rejected = None if self._plan.program is None else native["rejected"]
+        if self._plan.counts:
+            rejected = max(0, native["counted"] - received)
+            received += rejected
+        return Account(
+            frames_received=received - native["after_limit"],
+            frames_written=counts.written,
+            frames_dropped_ring=native["dropped"],
+            ring_full_episodes=native["ring_full"],
+            frames_missed_interface=self._missed - self._missed_before,
+            frames_lost_writer=counts.lost,
+            frames_rejected_filter=rejected,
+            bytes_received=native["kept_wire_bytes"],
+            buffer_high_water=self._native.buffer_used()[1],
+            longest_block_wait_us=native["longest_wait_ns"] // 1000,
+        )
+
+    @property
+    def link_downs(self) -> int:
+        """How often the interface was found to be down."""
+        return self._native.account()["link_downs"]
+
+    def status(self) -> Status:
+        """What goes on right now."""
+        return Status(
+            self.account(),
+            self._native.ring_fill(),
+            self._native.buffer_used()[0],
+            self._rotation.counts.files,
+            self._rotation.current,
+        )
+
+    def __enter__(self) -> Capture:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self.wait()
+
+
+class _Plan(NamedTuple):
+    """Who decides about a frame. `program` None: the kernel alone. `counts`: a second socket counts
+    what the kernel's filter rejects."""
+
+    direction: str
+    ring_snaplen: int
+    ring_filter: list[Any]
+    program: Any
+    counts: bool
+
+
+def ring_blocks(ring: int, snaplen: int) -> tuple[int, int]:
+    """Size and number of the blocks of a ring of about `ring` bytes: the kernel cuts a frame that
+    is longer than a block, so a block holds the longest, and there are at least two.
+
+    >>> ring_blocks(256 << 20, 262144), ring_blocks(1 << 16, 80)
+    ((1048576, 256), (8192, 8))
+    """
+    size = _PAGE
+    while size < snaplen + _BLOCK_OVERHEAD or (size < _LARGEST_BLOCK and size * 16 <= ring):
+        size *= 2
+    return size, max(2, ring // size)
+
+
+def _check(
+    snaplen: int,
+    rotate_bytes: int | None,
+    rotate_seconds: float | None,
+    files: int | None,
+    limit: int | None,
+    ring: int,
+    buffer: int,
+    direction: str,
+    precision: str,
+) -> None:
+    for name, value, least in (
+        ("snaplen", snaplen, 1),
+        ("rotate_bytes", rotate_bytes, 1),
+        ("files", files, 1),
+        ("limit", limit, 1),
+        ("ring", ring, 2 * _PAGE),
+    ):
+        if value is not None and value < least:
+            raise UsageError(f"{name} is at least {least:,}, not {value:,}")
+    if snaplen > LONGEST_FRAME:
+        raise UsageError(f"snaplen is at most {LONGEST_FRAME:,}, not {snaplen:,}")
+    if buffer < SMALLEST_BUFFER:
+        raise UsageError(f"buffer is at least {SMALLEST_BUFFER >> 20}M, not {buffer:,} bytes")
+    if rotate_seconds is not None and not SMALLEST_INTERVAL <= rotate_seconds <= _LARGEST_INTERVAL:
+        raise UsageError(f"rotate_seconds is {SMALLEST_INTERVAL} or more, not {rotate_seconds}")
+    if files is not None and rotate_bytes is None and rotate_seconds is None:
+        raise UsageError("-W keeps the newest files of a series: say when a file ends, -C or -G")
+    if direction not in DIRECTIONS or precision not in PRECISIONS:
+        raise UsageError(f"direction is one of {DIRECTIONS}, precision one of {PRECISIONS}")
+
+
+def _check_memory(ring: int, buffer: int) -> None:
+    """The kernel does not refuse a ring that is too large: it kills processes to make room."""
+    available = None
+    with contextlib.suppress(OSError), open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                available = int(line.split()[1]) << 10
+    if available is not None and ring + buffer > available:
+        raise UsageError(
+            f"--ring and --buffer want {(ring + buffer) >> 20:,} MiB, and this machine has "
+            f"{available >> 20:,} MiB to give; give them less, such as --ring 64M --buffer 64M"
+        )
+
+
+def _linktype_of(interface: interfaces.Interface) -> int:
+    linktype = interface.linktype
+    if linktype is None:
+        raise InputError(
+            f"{interface.name}: an interface of a kind (ARPHRD {interface.hardware}) whose frames "
+            "fastcap does not know; tcpdump may: tcpdump -i " + interface.name
+        )
+    return linktype
+
+
+def _socket_refusal(interface: str, error: OSError) -> FastcapError:
+    if error.errno == errno.EPERM:
+        python = os.path.realpath(sys.executable)
+        return InputError(
+            f"{interface}: no permission to capture: run it as root, or give Python the right with "
+            f"sudo setcap cap_net_raw+ep {python}"
+        )
+    if error.errno == errno.ENODEV:
+        return InputError(f"{interface}: the interface is gone")
+    if error.errno in (errno.EAFNOSUPPORT, errno.ENOPROTOOPT):
+        return InputError(f"{interface}: this kernel has no packet sockets with TPACKET_V3")
+    return InputError(f"{interface}: {error.strerror}")

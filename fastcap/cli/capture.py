@@ -1,0 +1,344 @@
+"""fastcap capture"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from fastcap.capture import DEFAULT_BUFFER, DEFAULT_RING, DIRECTIONS, PRECISIONS, Capture
+from fastcap.cli import exit_codes
+from fastcap.cli.expression import read_filter
+from fastcap.cli.flags import ROTATE_SIZE, SIZE
+from fastcap.cli.messages import say
+from fastcap.cli.status_line import StatusLine
+from fastcap.errors import InputError, UsageError
+from fastcap.formats.linktypes import LONGEST_FRAME, name_of
+from fastcap.interfaces import by_number, interfaces
+from fastcap.segments import Segment
+
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+_TICK = 1.0  # seconds
+_SAME_STOP = 1.0  # seconds; sudo and timeout send one Ctrl-C twice
+
+
+def _list_interfaces(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    for interface in interfaces():
+        kind = "not supported" if interface.linktype is None else name_of(interface.linktype)
+        click.echo(f"{interface.number}\t{interface.name}\t{kind}\t{interface.state}\t"
+                   f"mtu {interface.mtu}")  # fmt: skip
+    ctx.exit()
+
+
+@click.command("capture", short_help="Write the frames of an interface into files that rotate.")
+@click.argument("words", nargs=-1, metavar="[EXPR]...")
+@click.option("-i", "--interface", metavar="IFACE", help="Capture on IFACE.")
+@click.option(
+    "-w",
+    "--write",
+    metavar="PATH",
+    help="Write to PATH, or - for standard output. With -C or -G the files are numbered: "
+    "PATH without its suffix, a sequence number, the time of the first frame.",
+)
+@click.option(
+    "-F",
+    "--filter-file",
+    metavar="FILE",
+    help="Read the filter from FILE, or - for standard input.",
+)
+@click.option(
+    "-s",
+    "--snaplen",
+    type=click.IntRange(0, LONGEST_FRAME),
+    default=LONGEST_FRAME,
+    show_default=True,
+    metavar="N",
+    help="Keep the first N bytes of a frame, counted on the wire; 0 keeps all.",
+)
+@click.option(
+    "-C",
+    "--rotate-size",
+    type=ROTATE_SIZE,
+    metavar="SIZE",
+    help="Begin a new file before one is longer than SIZE: millions of bytes, as tcpdump has it, "
+    "or with a suffix (1G, 500M), powers of 1024.",
+)
+@click.option(
+    "-G",
+    "--rotate-seconds",
+    type=float,
+    metavar="N",
+    help="Files end at multiples of N seconds of the clock (UTC); decimals are allowed.",
+)
+@click.option(
+    "-W",
+    "--files",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Keep the newest N finished files of PATH, earlier captures' too, and delete older ones.",
+)
+@click.option("-c", "--limit", type=click.IntRange(1), metavar="N", help="Stop after N frames.")
+@click.option(
+    "--duration", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+    help="Stop after SECONDS.",
+)  # fmt: skip
+@click.option(
+    "--ring",
+    type=SIZE,
+    default=f"{DEFAULT_RING >> 20}M",
+    show_default=True,
+    metavar="SIZE",
+    help="Memory of the kernel's ring.",
+)
+@click.option(
+    "--buffer",
+    type=SIZE,
+    default=f"{DEFAULT_BUFFER >> 20}M",
+    show_default=True,
+    metavar="SIZE",
+    help="Memory between ring and disk: what a disk that hangs is ridden out with.",
+)
+@click.option("-p", "no_promiscuous", is_flag=True, help="Not promiscuous.")
+@click.option(
+    "-Q",
+    "--direction",
+    type=click.Choice(DIRECTIONS),
+    default="both",
+    show_default=True,
+    help="Frames that come in, that go out, or both.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="nano",
+    show_default=True,
+    help="Of the times in the files.",
+)
+@click.option(
+    "--count-rejected",
+    is_flag=True,
+    help="Count what the kernel's filter rejects: costs about 0.1 us a frame.",
+)
+@click.option(
+    "-D",
+    "--list-interfaces",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_list_interfaces,
+    help="List the interfaces and exit.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the account as one JSON object.")
+def command(
+    words: tuple[str, ...],
+    interface: str | None,
+    write: str | None,
+    filter_file: str | None,
+    rotate_size: int | None,
+    duration: float | None,
+    no_promiscuous: bool,
+    as_json: bool,
+    snaplen: int,
+    **options: Any,
+) -> int:
+    """Write the frames of an interface into files, until it is stopped.
+
+    \b
+      fastcap capture -i eth1 -s 80 -C 1G -w /data/net1.pcap
+      fastcap capture -i eth1 -G 60 -W 1440 -w /data/day.pcap 'not port 22'
+      fastcap capture -i eth1 -w - | tshark -r -
+
+    EXPR is pcap-filter text, Blob comparisons, or both; it sees frames as they were on the wire,
+    VLAN tags included. A file has its name only when it is complete and on the disk.
+
+    SIGINT and SIGTERM stop, write what was received, and print the account; SIGHUP ends the file
+    that is written; SIGUSR1 prints the counts. Exit status 3: frames were lost.
+    """
+    if interface is None:
+        raise UsageError("no interface: -i IFACE (fastcap capture -D lists them)")
+    if write is None:
+        raise UsageError("where to? -w PATH, or -w - for standard output")
+    if as_json and write in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
+        raise UsageError("--json and -w - both want standard output: name a file for one")
+    expression = " ".join(words)
+    if filter_file is not None:
+        if words:
+            raise UsageError("more than one filter: give words or -F")
+        expression = read_filter(filter_file)
+    segments: list[Segment] = []
+    with _Signals() as signals:
+        capture = Capture(
+            interface,
+            write,
+            expression,
+            snaplen=snaplen or LONGEST_FRAME,
+            rotate_bytes=rotate_size,
+            promiscuous=not no_promiscuous,
+            on_segment=segments.append if as_json else lambda _: None,
+            on_note=say,
+            on_end=signals.wake,
+            **options,
+        )
+        for note in capture.recovered:
+            say(note)
+        gone = _run(capture, signals, duration)
+    status = _report(capture, segments, as_json)
+    if gone:
+        raise InputError(f"{interface}: the interface is gone, which ended the capture")
+    return status
+
+
+# ---- While it runs ----------------------------------------------------------------------------
+
+
+class _Signals:
+    """Signals as numbers to be read, so that what they ask for is done between two looks at the
+    capture, never in the middle of anything."""
+
+    def __enter__(self) -> _Signals:
+        self.readable, self.writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._before = {
+            number: signal.signal(number, lambda *_: None)
+            for number in (*_STOPS, signal.SIGHUP, signal.SIGUSR1)
+            # as under nohup
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+        }
+        self._fd_before = signal.set_wakeup_fd(self.writable, warn_on_full_buffer=False)
+        return self
+
+    def wake(self) -> None:
+        os.write(self.writable, b"\0")
+
+    def wait(self, seconds: float) -> list[int]:
+        """The signals that came within so many seconds; 0 for `wake`."""
+        ready, _, _ = select.select([self.readable], [], [], max(0.0, seconds))
+        return list(os.read(self.readable, 64)) if ready else []
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._fd_before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self.readable)
+        os.close(self.writable)
+
+
+def _run(capture: Capture, signals: _Signals, duration: float | None) -> bool:
+    """Until the capture has ended; whether that is because its interface is gone."""
+    capture.start()
+    now = time.monotonic()
+    until = None if duration is None else now + duration
+    line = StatusLine(capture)
+    say(f"capturing on {capture.interface.name}, {_what(capture)}")
+    link = _Link(capture)
+    link.look(line.clear)
+    stopped_at: float | None = None
+    while not capture.wait(0):
+        left = _TICK if until is None else min(_TICK, until - time.monotonic())
+        for number in signals.wait(left):
+            if number in _STOPS and stopped_at is not None:
+                if time.monotonic() - stopped_at < _SAME_STOP:
+                    continue
+                line.clear()
+                say("stopped twice: what is not written yet is lost; the next capture to the same "
+                    "path ends the unfinished file at its last whole frame")  # fmt: skip
+                sys.stdout.flush()
+                os._exit(exit_codes.INTERRUPTED)
+            elif number in _STOPS:
+                stopped_at = time.monotonic()
+                capture.stop()
+            elif number == signal.SIGHUP:
+                capture.rotate()
+            elif number == signal.SIGUSR1:
+                line.clear()
+                say(str(capture.account()))
+        if until is not None and time.monotonic() >= until:
+            capture.stop()
+            until = None
+        link.look(line.clear)
+        line.show()
+    line.clear()
+    return link.gone
+
+
+def _what(capture: Capture) -> str:
+    kept = (
+        "whole frames" if capture.snaplen >= LONGEST_FRAME else f"{capture.snaplen} bytes a frame"
+    )
+    where = {"kernel": ", filter in the kernel", "user space": ", filter in user space", None: ""}
+    return f"{name_of(capture.linktype)}, {kept}{where[capture.filter_runs_in]}"
+
+
+class _Link:
+    """Says when the interface goes down, comes up, or is gone."""
+
+    def __init__(self, capture: Capture) -> None:
+        self.capture = capture
+        self.name = capture.interface.name
+        self.up = True
+        self.downs = 0
+        self.gone = False
+
+    def look(self, before: Callable[[], None]) -> None:
+        """Calls `before` before it says something."""
+        interface = by_number(self.capture.interface.number)
+        downs, self.downs = self.downs, self.capture.link_downs
+        if self.gone:
+            return
+        if interface is None:
+            self.gone = True
+            self.capture.stop()
+        elif interface.is_up != self.up:
+            self.up = interface.is_up
+            before()
+            say(f"{self.name} is " + ("up" if self.up else "down: waiting until it is up"))
+        elif self.up and self.downs > downs:
+            before()
+            say(f"{self.name} was down for a moment, and is up")
+
+
+# ---- At the end -------------------------------------------------------------------------------
+
+
+def _report(capture: Capture, segments: list[Segment], as_json: bool) -> int:
+    try:
+        result = capture.result()
+    finally:
+        account = capture.account()
+        if as_json:
+            _print_json(capture, segments)
+        say(str(account))
+    if not result.balances:
+        say("these counts do not agree with the kernel's: do not rely on them, and tell us")
+        return exit_codes.DAMAGED
+    if result.reader_left:
+        say("whoever read the output closed it before the end")
+        return exit_codes.OK
+    return exit_codes.DAMAGED if account.frames_lost else exit_codes.OK
+
+
+def _print_json(capture: Capture, segments: list[Segment]) -> None:
+    import json
+
+    print(
+        json.dumps(
+            {
+                "interface": capture.interface.name,
+                "linktype": name_of(capture.linktype),
+                "snaplen": capture.snaplen,
+                "filter": capture.filter.expression if capture.filter else None,
+                "filter_runs_in": capture.filter_runs_in,
+                "elapsed_s": capture.elapsed_s,
+                "balances": capture.balances,
+                "account": capture.account().as_json(),
+                "outputs": [segment.as_json() for segment in segments],
+            }
+        )
+    )

@@ -1,0 +1,188 @@
+"""The files of one stem: their names, who may write them, what an earlier capture left behind.
+
+`-w /data/net1.pcap` makes /data/net1_00000001_20261121T022817Z.pcap and so on: the sequence number
+sorts them, the time is that of the earliest frame, in UTC. A file is written as
+/data/.net1_00000001.pcap.capturing until it is complete. Sequence 0 stands for the bare name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+from typing import NamedTuple
+
+from fastcap._native.cancel import Cancel
+from fastcap._native.memory import Memory
+from fastcap._native.writer import publish
+from fastcap.errors import InputError, OutputError
+from fastcap.formats.pcap import HEADER_SIZE, parse_header
+from fastcap.inputs import Identity
+from fastcap.outputs import refusal
+from fastcap.segments import Segment, Span
+from fastcap.tasks import Job, Task, run_task
+
+_DIGITS = 8
+UNFINISHED = ".capturing"
+BARE = 0  # the sequence number of the file that has the bare name
+
+
+class Finished(NamedTuple):
+    """A finished file: what sorts it, and its path."""
+
+    sequence: int
+    path: str
+
+
+class Series:
+    """The files of one stem, of which this process is the only writer until `close`.
+
+    OutputError where another capture writes this stem, or its directory cannot be used.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.folder, base = os.path.split(path)
+        self.stem, self.suffix = os.path.splitext(base)
+        self._finished = re.compile(
+            re.escape(self.stem) + r"_([0-9]{8,})_[0-9]{8}T[0-9]{6}Z" + re.escape(self.suffix),
+            re.DOTALL,
+        )
+        self._unfinished = re.compile(
+            r"\." + re.escape(self.stem) + r"_([0-9]{8,})" + re.escape(self.suffix + UNFINISHED),
+            re.DOTALL,
+        )
+        self._lock_path = os.path.join(self.folder, f".{self.stem}{self.suffix}.lock")
+        try:
+            self._lock = self._take_lock()
+            self.folder_fd = os.open(self.folder or ".", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise refusal(path, error) from error
+
+    def _take_lock(self) -> int:
+        while True:
+            fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.read(fd, 20).decode("ascii", "replace").strip()
+                os.close(fd)
+                raise OutputError(
+                    f"{self.path}: another capture writes there, process {owner or 'unknown'}; "
+                    "stop it, or choose another name"
+                ) from None
+            # who had it before may have removed it between our open and our lock
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), os.stat(self._lock_path)):
+                    os.ftruncate(fd, 0)
+                    os.write(fd, b"%d\n" % os.getpid())
+                    return fd
+            os.close(fd)
+
+    def close(self) -> None:
+        """Another capture may write this stem from now on."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._lock_path)
+        os.close(self._lock)
+        os.close(self.folder_fd)
+
+    # ---- Names --------------------------------------------------------------------------------
+
+    def temporary(self, sequence: int) -> str:
+        """Where a file is written before it is complete."""
+        hidden = f".{self.stem}_{sequence:0{_DIGITS}}{self.suffix}{UNFINISHED}"
+        return os.path.join(self.folder, hidden)
+
+    def name(self, sequence: int, first_ns: int | None) -> str:
+        """The name of a finished file whose earliest frame has this time."""
+        if sequence == BARE:
+            return self.path
+        seconds = time.time() if first_ns is None else first_ns // 1_000_000_000
+        when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
+        return os.path.join(self.folder, f"{self.stem}_{sequence:0{_DIGITS}}_{when}{self.suffix}")
+
+    def finished(self) -> list[Finished]:
+        """The numbered files that are there, of this capture and of earlier ones, oldest first."""
+        return self._matching(self._finished)
+
+    def unfinished(self) -> list[Finished]:
+        """What captures that were killed left behind. Ours too, once it writes."""
+        return self._matching(self._unfinished)
+
+    def _matching(self, pattern: re.Pattern[str]) -> list[Finished]:
+        found = ((pattern.fullmatch(name), name) for name in os.listdir(self.folder or "."))
+        return sorted(
+            Finished(int(match[1]), os.path.join(self.folder, name))
+            for match, name in found
+            if match
+        )
+
+    def next_sequence(self) -> int:
+        """One more than the highest that is there, finished or not."""
+        there = [*self.finished(), *self.unfinished()]
+        return max((sequence for sequence, _ in there), default=0) + 1
+
+    # ---- Files --------------------------------------------------------------------------------
+
+    def publish(self, sequence: int, length: int, span: Span) -> Segment:
+        """Gives a complete and synced file its name. OSError; FileExistsError where it is taken."""
+        name = self.name(sequence, span.first_ns)
+        publish(self.temporary(sequence), name, replace=False)
+        os.fsync(self.folder_fd)
+        return Segment(name, length, span)
+
+    def delete_oldest(self, keep: int) -> None:
+        """Deletes all numbered files but the newest `keep`. OSError where one cannot be."""
+        for _, path in self.finished()[:-keep]:
+            with contextlib.suppress(FileNotFoundError):  # whoever took it may have moved it
+                os.unlink(path)
+
+    def recover(self) -> list[str]:
+        """Ends what an earlier capture left unfinished at its last whole record, and gives it a
+        name; a line about each. Call it before the first own file. OutputError."""
+        notes = []
+        for sequence, path in self.unfinished():
+            try:
+                notes.append(self._recover(sequence, path))
+            except OSError as error:
+                raise refusal(path, error) from error
+        return notes
+
+    def _recover(self, sequence: int, path: str) -> str:
+        length = os.path.getsize(path)
+        try:
+            kept, span = end_at_last_record(path)
+        except InputError:
+            span = Span()
+        if span.frames == 0:
+            os.unlink(path)
+            return f"{path}: left by a capture that was killed, without a frame: removed"
+        if sequence == BARE:  # the bare name is for the capture that begins now
+            sequence = self.next_sequence()
+            os.rename(path, self.temporary(sequence))
+        segment = self.publish(sequence, kept, span)
+        return (
+            f"{path}: left by a capture that was killed: {span.frames:,} frames are whole, "
+            f"{length - kept:,} bytes behind them cut off; now {segment.path}"
+        )
+
+
+def end_at_last_record(path: str) -> tuple[int, Span]:
+    """Cuts a file that was not finished behind its last whole record and syncs it: its length and
+    what it spans. InputError where not even its header is whole; OSError."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        header = parse_header(os.pread(fd, HEADER_SIZE, 0), path)
+        job = Job(None, header.layout, header.layout, keep=False)
+        identity = Identity(status.st_dev, status.st_ino)
+        size = status.st_size
+        task = Task(path, identity, size, HEADER_SIZE, size, guess=False, job=job)
+        result = run_task(task, Cancel(), Memory(1))
+        os.ftruncate(fd, result.end)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    return result.end, result.matched

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The live loop over a ring in memory: what comes out in chunks is compared with files that are
+ * made here, slowly and plainly, of the frames that went in.
+ */
+#include "blocks.h"
+#include "capture.h"
+
+enum {
+    BLOCK = 32768,
+    MOST_BLOCKS = 64,
+    CHUNK = 8192,
+    CHUNKS = 4,
+    MOST_FRAMES = 4000,
+    MOST_FILES = 4000,
+};
+
+static const uint8_t HEADER[FC_PCAP_FILE_HEADER] = "the header of every file";
+
+/* ---- Frames in, files out ---------------------------------------------------------------- */
+
+static struct wire wires[MOST_FRAMES];
+static uint32_t wire_count;
+static uint8_t *memory; /* of the ring */
+static uint32_t block_count;
+
+struct file {
+    struct made made;
+    uint64_t frames;
+    int64_t first_ns;
+    int64_t last_ns;
+    bool ended;
+};
+static struct file out[MOST_FILES];
+static uint64_t out_count;
+static bool times_go_back;
+
+/* Fills a ring with the wires from `first` on; the number that it holds. */
+static uint32_t fill_ring(uint32_t first) {
+    uint32_t at = first;
+    block_count = 0;
+    while (at < wire_count && block_count < MOST_BLOCKS) {
+        uint8_t *block = memory + (size_t)block_count++ * BLOCK;
+        block_begin(block);
+        while (at < wire_count && block_add(block, BLOCK, &wires[at]))
+            at++;
+        block_end(block);
+    }
+    return at - first;
+}
+
+static void take_chunks(struct fc_capture *capture) {
+    struct fc_chunk *chunk;
+    bool ended = false;
+    while (!ended) {
+        chunk = fc_queue_next(&capture->queue, 1000, &ended);
+        if (chunk == NULL)
+            continue;
+        if (!CHECK(chunk->file < MOST_FILES))
+            abort();
+        struct file *file = &out[chunk->file];
+        CHECK(chunk->file <= out_count || times_go_back); /* files begin in order */
+        if (chunk->file >= out_count)
+            out_count = chunk->file + 1;
+        CHECK(!file->ended); /* nothing comes behind the end */
+        made_append(&file->made, chunk->bytes, chunk->length);
+        if (chunk->frames > 0 && (file->frames == 0 || chunk->first_ns < file->first_ns))
+            file->first_ns = chunk->first_ns;
+        if (chunk->frames > 0 && (file->frames == 0 || chunk->last_ns > file->last_ns))
+            file->last_ns = chunk->last_ns;
+        file->frames += chunk->frames;
+        CHECK(chunk->length <= CHUNK);
+        /* what is written next begins where a chunk begins, unless the lane has changed */
+        CHECK(chunk->ends || chunk->length == CHUNK || capture->settings.rotate_ns != 0);
+        file->ended = chunk->ends;
+        fc_queue_give_back(&capture->queue, chunk);
+    }
+    for (uint64_t i = 0; i < out_count; i++)
+        CHECK(out[i].ended);
+}
+
+static void *run_reader(void *capture) {
+    return fc_capture_run(capture) == FC_OK ? capture : NULL;
+}
+
+/* What is in the ring is still read after a stop; this thread is the writer meanwhile. */
+static void run_to_the_end(struct fc_capture *capture) {
+    pthread_t reader;
+    void *result;
+    fc_capture_stop(capture);
+    if (pthread_create(&reader, NULL, run_reader, capture) != 0)
+        abort();
+    take_chunks(capture);
+    pthread_join(reader, &result);
+    CHECK(result == capture);
+}
+
+static void forget_files(struct file *files, uint64_t *count) {
+    for (uint64_t i = 0; i < *count; i++) {
+        made_free(&files[i].made);
+        files[i] = (struct file){0};
+    }
+    *count = 0;
+}
+
+/* Runs a capture over all wires in one ring; they must fit. */
+static struct fc_capture_account run(const struct fc_capture_settings *settings) {
+    static struct fc_capture capture;
+    struct fc_capture_account account;
+    forget_files(out, &out_count);
+    CHECK_IS(fill_ring(0), wire_count);
+    fc_capture_init(&capture, settings);
+    fc_ring_over(&capture.ring, memory, BLOCK, block_count);
+    CHECK_IS(fc_queue_open(&capture.queue, CHUNK, FC_CAPTURE_SLACK, CHUNKS), FC_OK);
+    run_to_the_end(&capture);
+    fc_capture_read_account(&capture, &account);
+    CHECK_IS(account.read, account.rejected + account.after_limit + account.kept);
+    CHECK_IS(fc_ring_fill(&capture.ring), 0);
+    fc_capture_close(&capture);
+    return account;
+}
+
+/* ---- The reference ----------------------------------------------------------------------- */
+
+static struct file expected[MOST_FILES];
+static uint64_t expected_count;
+
+static struct file *new_file(void) {
+    struct file *file = &expected[expected_count++];
+    made_append(&file->made, HEADER, sizeof HEADER);
+    return file;
+}
+
+static void add_record(struct file *file, const struct wire *wire,
+                       const struct fc_capture_settings *settings) {
+    uint32_t tag = wire->tagged ? 4 : 0;
+    uint8_t stripped[sizeof wire->bytes];
+    const uint8_t *bytes = wire->bytes;
+    uint32_t length = wire->length;
+    if (tag && !settings->ethernet) {
+        memcpy(stripped, wire->bytes, 12);
+        memcpy(stripped + 12, wire->bytes + 16, wire->length - 16);
+        bytes = stripped;
+        length -= 4;
+    }
+    uint32_t there = length;
+    uint32_t ring = wire->length - tag < wire->snaplen ? wire->length - tag : wire->snaplen;
+    if (!settings->ethernet || !tag)
+        there = ring;
+    else if (ring < 12)
+        there = ring;
+    else
+        there = ring + 4;
+    uint32_t captured = there < settings->snaplen ? there : settings->snaplen;
+    uint32_t fraction = (uint32_t)(wire->ns % 1000000000);
+    int64_t ns = settings->nanoseconds ? wire->ns : wire->ns / 1000 * 1000;
+    made_header(&file->made, false, (uint32_t)(wire->ns / 1000000000),
+                settings->nanoseconds ? fraction : fraction / 1000, captured, length);
+    made_append(&file->made, bytes, captured);
+    if (file->frames == 0 || ns < file->first_ns)
+        file->first_ns = ns;
+    if (file->frames == 0 || ns > file->last_ns)
+        file->last_ns = ns;
+    file->frames++;
+}
+
+static size_t record_size(const struct wire *wire, const struct fc_capture_settings *settings) {
+    static struct file scratch;
+    scratch.made.length = 0;
+    add_record(&scratch, wire, settings);
+    return scratch.made.length;
+}
+
+/* Times that never go back. */
+static void expect(const struct fc_capture_settings *settings) {
+    struct file *file = NULL;
+    int64_t interval = 0;
+    forget_files(expected, &expected_count);
+    if (settings->eager)
+        file = new_file();
+    for (uint32_t i = 0; i < wire_count && i < settings->limit; i++) {
+        const struct wire *wire = &wires[i];
+        uint64_t size = record_size(wire, settings);
+        int64_t now = settings->rotate_ns ? wire->ns / (int64_t)settings->rotate_ns : 0;
+        if (file == NULL || now != interval)
+            file = new_file();
+        else if (settings->rotate_bytes && file->frames > 0 &&
+                 file->made.length + size > settings->rotate_bytes)
+            file = new_file();
+        interval = now;
+        add_record(file, wire, settings);
+    }
+}
+
+static void compare(void) {
+    CHECK_IS(out_count, expected_count);
+    for (uint64_t i = 0; i < out_count && i < expected_count; i++) {
+        CHECK_IS(out[i].made.length, expected[i].made.length);
+        CHECK_IS(out[i].frames, expected[i].frames);
+        if (out[i].made.length == expected[i].made.length)
+            CHECK(memcmp(out[i].made.bytes, expected[i].made.bytes, out[i].made.length) == 0);
+        if (out[i].frames > 0 && expected[i].frames > 0) {
+            CHECK_IS(out[i].first_ns, expected[i].first_ns);
+            CHECK_IS(out[i].last_ns, expected[i].last_ns);
+        }
+    }
+}
+
+static const struct fc_capture_settings PLAIN = {
+    .header = "the header of every file",
+    .snaplen = 262144,
+    .nanoseconds = true,
+    .ethernet = true,
+    .flush_ns = 1000000000,
+    .limit = UINT64_MAX,
+    .counter_fd = -1,
+};
+
+static void make_wires(uint32_t count, uint32_t snaplen, uint32_t gap) {
+    int64_t ns = 1700000000 * (int64_t)1000000000 + random_below(1000000000);
+    wire_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        ns += random_below(gap);
+        random_wire(&wires[i], snaplen, ns);
+    }
+}
+
+/* ---- Tests ------------------------------------------------------------------------------- */
+
+static void files_are_those_of_a_slow_walk(void) {
+    static const uint64_t sizes[] = {0, 1, 24, 25, 500, 4096, CHUNK, 3 * CHUNK + 77};
+    static const uint64_t intervals[] = {0, 1, 1000, 1000000, 50000000};
+    for (int round = 0; round < 300; round++) {
+        struct fc_capture_settings settings = PLAIN;
+        settings.nanoseconds = random_below(2);
+        settings.ethernet = random_below(4) > 0;
+        settings.eager = random_below(3) == 0;
+        settings.snaplen = random_below(2) ? 80 : 1 + random_below(3000);
+        settings.rotate_bytes = sizes[random_below(sizeof sizes / sizeof *sizes)];
+        settings.rotate_ns = intervals[random_below(sizeof intervals / sizeof *intervals)];
+        settings.eager &= settings.rotate_ns == 0;
+        check_about("round %d: snaplen %u, bytes %u, ns %u", round, settings.snaplen,
+                    (unsigned)settings.rotate_bytes, (unsigned)settings.rotate_ns);
+        make_wires(random_below(1000), settings.snaplen, 1 + random_below(3000000));
+        struct fc_capture_account account = run(&settings);
+        CHECK_IS(account.kept, wire_count);
+        expect(&settings);
+        compare();
+    }
+}
+
+static void a_snaplen_counts_bytes_on_the_wire(void) {
+    for (uint32_t snaplen = 1; snaplen < 30; snaplen++) {
+        struct fc_capture_settings settings = PLAIN;
+        settings.snaplen = snaplen;
+        check_about("snaplen %u", snaplen);
+        make_wires(100, snaplen, 1000);
+        run(&settings);
+        expect(&settings);
+        compare();
+        if (snaplen <= 18) /* no frame is shorter */
+            CHECK_IS(out[0].made.length, 24 + 100 * (snaplen + 16));
+    }
+}
+
+/* Their file is still open: that of the interval before is, for frames that another processor
+ * received just before the interval began. */
+static void late_frames_go_to_the_file_of_their_time(void) {
+    struct fc_capture_settings settings = PLAIN;
+    const int64_t second = 1000000000;
+    const int64_t start = 1700000000 * second;
+    static const int64_t offsets[] = {0,          999999999, 1000000000, 999999998,
+                                      1000000001, 5,         1100000000};
+    settings.rotate_ns = (uint64_t)second;
+    wire_count = 7;
+    for (uint32_t i = 0; i < wire_count; i++)
+        random_wire(&wires[i], 262144, start + offsets[i]);
+    run(&settings);
+    forget_files(expected, &expected_count);
+    new_file();
+    new_file();
+    for (uint32_t i = 0; i < wire_count; i++)
+        add_record(&expected[offsets[i] / second], &wires[i], &settings);
+    compare();
+}
+
+static void a_clock_that_steps_loses_nothing_and_mixes_no_intervals(void) {
+    for (int round = 0; round < 50; round++) {
+        struct fc_capture_settings settings = PLAIN;
+        settings.rotate_ns = 1000000;
+        settings.rotate_bytes = random_below(2) ? 2000 : 0;
+        make_wires(500, 262144, 100000);
+        for (uint32_t i = 0; i < wire_count; i++)
+            if (random_below(20) == 0)
+                wires[i].ns += (int64_t)random_below(20000000) - 10000000;
+        check_about("round %d", round);
+        times_go_back = true;
+        struct fc_capture_account account = run(&settings);
+        times_go_back = false;
+        uint64_t frames = 0;
+        CHECK_IS(account.kept, wire_count);
+        for (uint64_t i = 0; i < out_count; i++) {
+            frames += out[i].frames;
+            CHECK(out[i].frames > 0);
+            CHECK_IS(out[i].first_ns / 1000000, out[i].last_ns / 1000000);
+        }
+        CHECK_IS(frames, wire_count);
+    }
+}
+
+static void a_limit_is_exact_and_what_comes_after_it_is_told(void) {
+    for (uint32_t limit = 1; limit < 300; limit += 37) {
+        struct fc_capture_settings settings = PLAIN;
+        settings.limit = limit;
+        check_about("limit %u", limit);
+        make_wires(200, 262144, 1000);
+        struct fc_capture_account account = run(&settings);
+        CHECK_IS(account.kept, limit < 200 ? limit : 200);
+        CHECK_IS(account.after_limit, limit < 200 ? 200 - limit : 0);
+        expect(&settings);
+        compare();
+    }
+}
+
+/* ldb [at]; jeq value */
+static struct fc_program *byte_is(uint32_t at, uint32_t value) {
+    struct fc_instruction instructions[] = {
+        {.code = 0x30, .k = at, .on_false = 2},
+        {.code = 0x15, .k = value, .on_false = 1},
+        {.code = 0x06, .k = 1},
+        {.code = 0x06, .k = 0},
+    };
+    struct fc_program *program;
+    size_t bad;
+    if (fc_program_new(instructions, 4, NULL, 0, &program, &bad) < 0)
+        abort();
+    return program;
+}
+
+static void a_program_sees_frames_as_they_were_on_the_wire(void) {
+    for (uint32_t at = 0; at < 40; at++) {
+        struct fc_capture_settings settings = PLAIN;
+        struct fc_program *program = byte_is(at, 7);
+        settings.program = program;
+        settings.snaplen = 20; /* the cut comes after the filter */
+        check_about("byte %u", at);
+        make_wires(500, 100, 1000);
+        for (uint32_t i = 0; i < wire_count; i++)
+            if (random_below(2) && at < wires[i].length && (at < 12 || at > 15))
+                wires[i].bytes[at] = 7;
+        struct fc_capture_account account = run(&settings);
+        uint32_t kept = 0;
+        for (uint32_t i = 0; i < wire_count; i++)
+            if (at < wires[i].length && wires[i].bytes[at] == 7)
+                wires[kept++] = wires[i];
+        CHECK_IS(account.rejected, wire_count - kept);
+        CHECK_IS(account.kept, kept);
+        wire_count = kept;
+        if (kept > 0) {
+            expect(&settings);
+            compare();
+        }
+        fc_program_free(program);
+    }
+}
+
+static void blocks_that_lie_are_survived_and_counted(void) {
+    for (int round = 0; round < 500; round++) {
+        struct fc_capture_settings settings = PLAIN;
+        struct fc_capture capture;
+        struct fc_capture_account account;
+        uint8_t *block = block_new(BLOCK);
+        make_wires(50, 262144, 1000);
+        block_begin(block);
+        for (uint32_t i = 0; i < wire_count && block_add(block, BLOCK, &wires[i]); i++)
+            ;
+        block_end(block);
+        for (uint32_t lies = random_below(20); lies > 0; lies--)
+            block[8 + random_below(BLOCK - 8)] = (uint8_t)random32();
+        random_fill(block + BLOCK_HEADER + 8 * random_below(100), 8);
+        block_hand_over(block);
+        check_about("round %d", round);
+        fc_capture_init(&capture, &settings);
+        fc_ring_over(&capture.ring, block, BLOCK, 1);
+        CHECK_IS(fc_queue_open(&capture.queue, CHUNK, FC_CAPTURE_SLACK, CHUNKS), FC_OK);
+        forget_files(out, &out_count);
+        run_to_the_end(&capture);
+        fc_capture_read_account(&capture, &account);
+        CHECK_IS(account.read, account.kept);
+        CHECK(account.kept <= 700);
+        fc_capture_close(&capture);
+        free(block);
+    }
+}
+
+static void a_capture_of_nothing_has_a_file_only_where_one_was_asked_for(void) {
+    struct fc_capture_settings settings = PLAIN;
+    wire_count = 0;
+    make_wires(0, 80, 1);
+    block_begin(memory); /* an empty block, which the kernel never gives */
+    for (int eager = 0; eager < 2; eager++) {
+        static struct fc_capture capture;
+        settings.eager = eager;
+        forget_files(out, &out_count);
+        fc_capture_init(&capture, &settings);
+        block_hand_over(memory);
+        fc_ring_over(&capture.ring, memory, BLOCK, 1);
+        CHECK_IS(fc_queue_open(&capture.queue, CHUNK, FC_CAPTURE_SLACK, CHUNKS), FC_OK);
+        run_to_the_end(&capture);
+        fc_capture_close(&capture);
+        CHECK_IS(out_count, eager);
+        CHECK(!eager || out[0].made.length == FC_PCAP_FILE_HEADER);
+    }
+}
+
+int main(int count, char **arguments) {
+    random_seed(random_seed_argument(count, arguments));
+    memory = block_new((size_t)BLOCK * MOST_BLOCKS);
+    TEST(files_are_those_of_a_slow_walk);
+    TEST(a_snaplen_counts_bytes_on_the_wire);
+    TEST(late_frames_go_to_the_file_of_their_time);
+    TEST(a_clock_that_steps_loses_nothing_and_mixes_no_intervals);
+    TEST(a_limit_is_exact_and_what_comes_after_it_is_told);
+    TEST(a_program_sees_frames_as_they_were_on_the_wire);
+    TEST(blocks_that_lie_are_survived_and_counted);
+    TEST(a_capture_of_nothing_has_a_file_only_where_one_was_asked_for);
+    forget_files(out, &out_count);
+    forget_files(expected, &expected_count);
+    free(memory);
+    return check_result();
+}

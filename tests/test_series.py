@@ -1,0 +1,165 @@
+"""The files of one stem: names, the lock, what a killed capture left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastcap.errors import OutputError
+from fastcap.segments import Span
+from fastcap.series import BARE, Series, end_at_last_record
+from tests import pcaps
+from tests.pcaps import Frame
+
+NOON = 1_795_262_400 * 10**9  # 2026-11-21 12:00:00 UTC
+FRAMES = [Frame(NOON + i * 10**9, 60, bytes([i]) * 40) for i in range(10)]
+
+
+def write(folder: Path, name: str, data: bytes = b"") -> None:
+    (folder / name).write_bytes(data)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+def test_a_name_holds_the_sequence_and_the_time_of_the_first_frame(tmp_path: Path) -> None:
+    series = Series(str(tmp_path / "net1.pcap"))
+    assert series.name(7, NOON) == str(tmp_path / "net1_00000007_20261121T120000Z.pcap")
+    assert series.name(123456789, NOON).endswith("net1_123456789_20261121T120000Z.pcap")
+    assert series.name(BARE, NOON) == str(tmp_path / "net1.pcap")
+    series.close()
+
+
+def test_a_stem_in_the_current_directory_without_a_suffix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    series = Series("net1")
+    write(tmp_path, "net1_00000003_20261121T120000Z")
+    assert series.finished() == [(3, "net1_00000003_20261121T120000Z")]
+    assert series.next_sequence() == 4
+    series.close()
+    assert names(tmp_path) == ["net1_00000003_20261121T120000Z"]
+
+
+def test_the_sequence_goes_on_from_the_highest_that_is_there(tmp_path: Path) -> None:
+    for name in (
+        "net1_00000009_20261121T120000Z.pcap",
+        "net1_00000041_20251121T120000Z.pcap",
+        ".net1_00000042.pcap.capturing",
+        "net1_00000099.pcap",  # not ours: no time
+        "net10_00000100_20261121T120000Z.pcap",  # another stem
+        "net1_00000101_20261121T120000Z.pcap.gz",
+        "Xnet1_00000102_20261121T120000Z.pcap",
+    ):
+        write(tmp_path, name)
+    series = Series(str(tmp_path / "net1.pcap"))
+    assert series.next_sequence() == 43
+    assert [sequence for sequence, _ in series.finished()] == [9, 41]
+    series.close()
+
+
+def test_the_newest_files_are_kept_and_nobody_elses_are_touched(tmp_path: Path) -> None:
+    for number in (1, 2, 3, 10):
+        write(tmp_path, f"net1_{number:08}_20261121T120000Z.pcap")
+    others = ["net1.pcap", "net1_00000001.pcap", "net2_00000001_20261121T120000Z.pcap"]
+    for name in others:
+        write(tmp_path, name)
+    series = Series(str(tmp_path / "net1.pcap"))
+    series.delete_oldest(2)
+    series.close()
+    kept = [f"net1_{number:08}_20261121T120000Z.pcap" for number in (3, 10)]
+    assert names(tmp_path) == sorted(others + kept)
+
+
+def test_one_stem_has_one_writer_and_the_lock_is_gone_with_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "net1.pcap")
+    series = Series(path)
+    with pytest.raises(OutputError, match=f"another capture writes there, process {os.getpid()}"):
+        Series(path)
+    other = Series(str(tmp_path / "net2.pcap"))
+    other.close()
+    series.close()
+    assert names(tmp_path) == []
+    Series(path).close()
+
+
+def test_the_lock_of_a_killed_capture_is_no_obstacle(tmp_path: Path) -> None:
+    path = str(tmp_path / "net1.pcap")
+    code = (
+        "import os; from fastcap.series import Series\n"
+        f"series = Series({path!r}); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert names(tmp_path) == [".net1.pcap.lock"]
+    Series(path).close()
+    assert names(tmp_path) == []
+
+
+def test_a_directory_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="No such file or directory; create the directory first"):
+        Series(str(tmp_path / "nope" / "net1.pcap"))
+
+
+@pytest.mark.parametrize("cut", range(57))  # a record of these is 56 bytes
+def test_an_unfinished_file_ends_at_its_last_whole_record(tmp_path: Path, cut: int) -> None:
+    data = pcaps.capture(FRAMES, nanoseconds=True)
+    write(tmp_path, "x", data[: len(data) - cut])
+    whole = 10 - (cut + 55) // 56
+    length, span = end_at_last_record(str(tmp_path / "x"))
+    assert pcaps.read((tmp_path / "x").read_bytes()) == FRAMES[:whole]
+    assert length == (tmp_path / "x").stat().st_size
+    assert span == Span(whole, NOON, NOON + (whole - 1) * 10**9)
+
+
+def test_a_hole_that_a_power_cut_left_is_no_record(tmp_path: Path) -> None:
+    data = pcaps.capture(FRAMES, nanoseconds=True)
+    write(tmp_path, "x", data + bytes(4096))
+    length, span = end_at_last_record(str(tmp_path / "x"))
+    assert (length, span.frames) == (len(data), 10)
+
+
+def test_what_a_killed_capture_left_gets_its_name_and_is_told(tmp_path: Path) -> None:
+    data = pcaps.capture(FRAMES, nanoseconds=True)
+    write(tmp_path, "net1_00000004_20261121T115900Z.pcap", data)
+    write(tmp_path, ".net1_00000005.pcap.capturing", data[:-1])
+    write(tmp_path, ".net1_00000006.pcap.capturing", data[:24])
+    write(tmp_path, ".net1_00000007.pcap.capturing", b"")
+    series = Series(str(tmp_path / "net1.pcap"))
+    notes = series.recover()
+    series.close()
+    assert len(notes) == 3
+    assert "9 frames are whole, 55 bytes behind them cut off" in notes[0]
+    assert "without a frame: removed" in notes[1]
+    assert "without a frame: removed" in notes[2]
+    recovered = "net1_00000005_20261121T120000Z.pcap"
+    assert names(tmp_path) == ["net1_00000004_20261121T115900Z.pcap", recovered]
+    assert pcaps.read((tmp_path / recovered).read_bytes()) == FRAMES[:-1]
+
+
+def test_an_unfinished_file_with_the_bare_name_becomes_the_next_of_the_series(
+    tmp_path: Path,
+) -> None:
+    data = pcaps.capture(FRAMES, nanoseconds=True)
+    write(tmp_path, ".net1_00000000.pcap.capturing", data)
+    write(tmp_path, "net1_00000002_20261121T110000Z.pcap", data)
+    series = Series(str(tmp_path / "net1.pcap"))
+    (note,) = series.recover()
+    series.close()
+    assert "now " + str(tmp_path / "net1_00000003_20261121T120000Z.pcap") in note
+    assert len(names(tmp_path)) == 2
+
+
+def test_a_name_that_is_taken_is_not_replaced(tmp_path: Path) -> None:
+    series = Series(str(tmp_path / "net1.pcap"))
+    write(tmp_path, ".net1_00000001.pcap.capturing", b"ours")
+    write(tmp_path, "net1_00000001_20261121T120000Z.pcap", b"theirs")
+    with pytest.raises(FileExistsError):
+        series.publish(1, 4, Span(1, NOON, NOON))
+    series.close()
+    assert (tmp_path / "net1_00000001_20261121T120000Z.pcap").read_bytes() == b"theirs"
