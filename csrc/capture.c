@@ -309,9 +309,16 @@ static bool take_block(struct fc_capture *capture) {
 
 /* ---- The loop ---------------------------------------------------------------------------- */
 
+/* Only to a writer that has nothing to do: one that hangs must not be given chunks half empty, or
+ * the buffer would be used up before its memory is. */
 static void flush(struct fc_capture *capture, struct fc_capture_lane *lane, int64_t now) {
-    if (lane->chunk != NULL && lane->chunk->length > 0 &&
-        (uint64_t)(now - lane->handed_over) >= capture->settings.flush_ns)
+    uint64_t waiting;
+    uint64_t most;
+    if (lane->chunk == NULL || lane->chunk->length == 0 ||
+        (uint64_t)(now - lane->handed_over) < capture->settings.flush_ns)
+        return;
+    fc_queue_used(&capture->queue, &waiting, &most);
+    if (waiting == 0)
         hand_over(capture, lane, 0);
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -168,6 +169,8 @@ def command(
         raise UsageError("where to? -w PATH, or -w - for standard output")
     if as_json and write in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
         raise UsageError("--json and -w - both want standard output: name a file for one")
+    if duration is not None and math.isnan(duration):
+        raise UsageError("--duration: not a number of seconds")
     expression = " ".join(words)
     if filter_file is not None:
         if words:
