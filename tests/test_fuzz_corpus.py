@@ -24,7 +24,8 @@ def built_core(tmp_path_factory: pytest.TempPathFactory) -> Sanitized:
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.stem)
 def test_fuzz_target_passes_its_corpus(target: Path, built_core: Sanitized, tmp_path: Path) -> None:
     compile_c(
-        ["-DFC_FUZZ_STANDALONE", str(target), *built_core.objects, "-o", target.stem], tmp_path
+        ["-DFC_FUZZ_STANDALONE", str(target), *built_core.objects, "-pthread", "-o", target.stem],
+        tmp_path,
     )
     inputs = sorted(map(str, (FUZZ / "corpus" / target.stem).iterdir()))
     assert inputs

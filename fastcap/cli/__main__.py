@@ -14,7 +14,10 @@ def main() -> None:
         print(f"fastcap {__version__}")
         return
     gc.disable()  # a tenth of the start-up; app.py turns it on when the imports are over
-    from fastcap.cli.app import run
+    try:
+        from fastcap.cli.app import run
+    except KeyboardInterrupt:
+        sys.exit(130)
 
     sys.exit(run(sys.argv[1:]))
 

@@ -181,8 +181,59 @@ def program_inputs() -> dict[str, bytes]:
     }
 
 
+# Ring blocks: struct tpacket_block_desc and struct tpacket3_hdr of linux/if_packet.h.
+BLOCK_HEADER, FRAME_MAC = 48, 82
+VLAN_VALID, TPID_VALID = 1 << 4, 1 << 6
+
+
+def ring_frame(
+    data: bytes, *, next_offset: int | None = None, mac: int = FRAME_MAC, tag: int | None = None
+) -> bytes:
+    size = (FRAME_MAC + len(data) + 7) & ~7
+    fields = (size if next_offset is None else next_offset, 1700000000, 5, len(data), len(data))
+    status = 0 if tag is None else VLAN_VALID | TPID_VALID
+    places = (mac, (mac + 14) & 0xFFFF)
+    head = struct.pack("<6I2H2I2H", *fields, status, *places, 0, tag or 0, 0x8100, 0)
+    return (head + bytes(FRAME_MAC - len(head)) + data).ljust(size, b"\0")
+
+
+def block(
+    *frames: bytes, count: int | None = None, first: int = BLOCK_HEADER, length: int | None = None
+) -> bytes:
+    body = b"".join(frames)
+    whole = BLOCK_HEADER + len(body) if length is None else length
+    fields = (1, 0, 1, len(frames) if count is None else count, first, whole)
+    return struct.pack("<6IQ4I", *fields, 7, 1, 2, 3, 4) + body
+
+
+def ring_inputs() -> dict[str, bytes]:
+    frame = ring_frame(bytes(range(60)))
+    last = ring_frame(b"x" * 20, next_offset=0)
+    both = bytes([3, 20])  # nanoseconds, Ethernet
+    return {
+        "empty": b"",
+        "no-frames": both + block(),
+        "frames": both + block(frame, frame, last),
+        "microseconds": bytes([2, 20]) + block(frame, last),
+        "tagged": both + block(ring_frame(bytes(60), tag=0xA064), last),
+        "tagged-no-ethernet": bytes([1, 20]) + block(ring_frame(bytes(60), tag=0xA064), last),
+        "tagged-short": both + block(ring_frame(bytes(11), tag=1)),
+        "snaplen": bytes([3, 0]) + block(frame, ring_frame(bytes(60), tag=5), last),
+        "more-than-there-are": both + block(frame, last, count=2**32 - 1),
+        "its-own-successor": both + block(ring_frame(b"y" * 20, next_offset=0), count=9),
+        "leads-out": both + block(ring_frame(b"y" * 20, next_offset=2**32 - 8), last),
+        "leads-into-itself": both + block(ring_frame(b"y" * 20, next_offset=8), last),
+        "far-bytes": both + block(ring_frame(b"y" * 20, mac=65535), last),
+        "first-outside": both + block(frame, first=2**32 - 1),
+        "longer-than-it-is": both + block(frame, last, length=2**32 - 1),
+        "overlapping": both + block(*[ring_frame(b"", next_offset=88)] * 20, length=4096),
+        "noise": both + random.Random(3).randbytes(400),
+    }
+
+
 def main() -> None:
-    for target, inputs in {"scan": scan_inputs(), "program": program_inputs()}.items():
+    targets = {"scan": scan_inputs(), "program": program_inputs(), "ring": ring_inputs()}
+    for target, inputs in targets.items():
         folder = CORPUS / target
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in inputs.items():

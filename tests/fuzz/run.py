@@ -50,7 +50,7 @@ def why_not(folder: Path) -> str | None:
 def build(source: Path, folder: Path) -> Path:
     binary = folder / source.stem
     core = sorted(map(str, (ROOT / "csrc").glob("*.c")))
-    subprocess.run(["clang", *FLAGS, str(source), *core, "-o", str(binary)], check=True)
+    subprocess.run(["clang", *FLAGS, "-pthread", str(source), *core, "-o", str(binary)], check=True)
     return binary
 
 
