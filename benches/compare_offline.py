@@ -70,7 +70,7 @@ class Failure(Exception):
 # ---- Tools ------------------------------------------------------------------------------------
 
 
-def _fastcap() -> list[str]:
+def our_command() -> list[str]:
     script = Path(sys.executable).parent / "fastcap"
     return [str(script)] if script.exists() else [sys.executable, "-m", "fastcap"]
 
@@ -84,7 +84,7 @@ def _tshark(path: str, output: Path) -> list[str]:
     return ["tshark", "-n", "-r", path, *what]
 
 
-def _installed(tool: str) -> bool:
+def installed(tool: str) -> bool:
     return shutil.which(tool) is not None
 
 
@@ -153,7 +153,7 @@ def _check_room(folder: Path, size: int) -> None:
         raise Failure(f"{folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free")
 
 
-def _touch_free_memory() -> None:
+def touch_free_memory() -> None:
     """On a virtual machine, free memory may have gone back to the host, and then comes from there
     page by page: whoever writes a file next would pay for that, in one run and not in another. So
     some is used just before; what is freed last is given out first."""
@@ -177,10 +177,10 @@ def _check_agreement(data: Data, jobs: list[int]) -> list[str]:
     notes = [_check_filter(data, name, jobs) for name in FILTERS]
     frames = [made.frames for made in data.files]
     _same("info", "fastcap", _info_frames(data.paths), "the generator", frames)
-    if _installed("capinfos"):
+    if installed("capinfos"):
         counts = [_number(_run(["capinfos", "-M", "-c", path])) for path in data.paths]
         _same("count", "capinfos", counts, "the generator", frames)
-    if _installed("tshark"):
+    if installed("tshark"):
         _check_tshark(data)
     return notes
 
@@ -197,7 +197,7 @@ def _check_filter(data: Data, name: str, jobs: list[int]) -> str:
         _same_bytes(name, other, first)
         other.unlink()
     peer = "not compared: tcpdump is not installed"
-    if _installed("tcpdump"):
+    if installed("tcpdump"):
         _run([*_tcpdump(), "-V", str(data.listing), "-w", str(other), theirs])
         _same_bytes(name, other, first)
         other.unlink()
@@ -212,12 +212,12 @@ def _check_filter(data: Data, name: str, jobs: list[int]) -> str:
 def _filter(expression: str, paths: list[str], output: Path, jobs: int) -> list[int]:
     """Frames matched in each file."""
     command = ["filter", expression, *paths, "-o", str(output), f"-j{jobs}", "--json"]
-    report = json.loads(_run([*_fastcap(), *command]))
+    report = json.loads(_run([*our_command(), *command]))
     return [row["frames_matched"] for row in report["inputs"]]
 
 
 def _info_frames(paths: list[str]) -> list[int]:
-    report = json.loads(_run([*_fastcap(), "info", *paths, "--json"]))
+    report = json.loads(_run([*our_command(), "info", *paths, "--json"]))
     return [row["frames"] for row in report["inputs"]]
 
 
@@ -270,7 +270,7 @@ def _questions(data: Data, jobs: list[int]) -> Iterator[Question]:
     def fastcap(words: list[str], output: Path | None = None) -> list[Command]:
         more = [] if output is None else ["-o", str(output)]
         return [
-            Command(f"fastcap {words[0]} -j{n}", [*_fastcap(), *words, *more, f"-j{n}"], output)
+            Command(f"fastcap {words[0]} -j{n}", [*our_command(), *words, *more, f"-j{n}"], output)
             for n in jobs
         ]
 
@@ -316,7 +316,7 @@ def _seconds(command: Command) -> float:
         command.output.unlink(missing_ok=True)
         # What is on its way to the disk would slow down whoever runs next.
         os.sync()
-        _touch_free_memory()
+        touch_free_memory()
     started = time.perf_counter()
     done = subprocess.run(
         command.arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
@@ -334,7 +334,7 @@ def _measure(question: Question, runs: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {command.tool: [] for command in question.commands}
     for number in range(runs + 1):
         for command in question.commands:
-            if _installed(command.arguments[0]):
+            if installed(command.arguments[0]):
                 seconds = _seconds(command)
                 if number > 0:
                     times[command.tool].append(seconds)
@@ -377,11 +377,11 @@ def _rows(question: Question, times: dict[str, list[float]]) -> Iterator[list[st
         ]
 
 
-def _markdown_row(cells: list[str] | tuple[str, ...]) -> str:
+def markdown_row(cells: list[str] | tuple[str, ...]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _machine() -> str:
+def machine() -> str:
     cpu = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         text = Path("/proc/cpuinfo").read_text()
@@ -397,7 +397,7 @@ def _versions() -> str:
 
     found = [f"fastcap {fastcap.__version__}", f"Python {platform.python_version()}"]
     for tool in ("tcpdump", "capinfos", "tshark", "cat"):
-        if not _installed(tool):
+        if not installed(tool):
             found.append(f"{tool} not installed")
             continue
         done = subprocess.run([tool, "--version"], capture_output=True, check=False, text=True)
@@ -413,7 +413,7 @@ def _versions() -> str:
 def _head(options: argparse.Namespace, command_line: str) -> list[str]:
     now = datetime.datetime.now(datetime.timezone.utc)
     return [
-        f"- machine: {_machine()}",
+        f"- machine: {machine()}",
         f"- versions: {_versions()}",
         f"- command: `{command_line}`",
         f"- date: {now:%Y-%m-%d %H:%M} UTC",
@@ -437,11 +437,11 @@ def _compare(folder: Path, options: argparse.Namespace) -> Iterator[str]:
             yield f"- {note}"
         data.warm()
         yield ""
-        yield _markdown_row(_COLUMNS)
-        yield _markdown_row(["---", "---", *["---:"] * (len(_COLUMNS) - 2)])
+        yield markdown_row(_COLUMNS)
+        yield markdown_row(["---", "---", *["---:"] * (len(_COLUMNS) - 2)])
         for question in _questions(data, options.jobs):
             for row in _rows(question, _measure(question, options.runs)):
-                yield _markdown_row(row)
+                yield markdown_row(row)
         if not options.keep:
             shutil.rmtree(data.folder)
 

@@ -142,7 +142,7 @@ class Answer(NamedTuple):
 
 
 Measure = Callable[..., None]
-_ANSWERS = pytest.StashKey[list[Answer]]()
+ANSWERS = pytest.StashKey[list[Answer]]()
 _ROUNDS = 9
 
 
@@ -181,7 +181,7 @@ def measure(benchmark: Any, request: pytest.FixtureRequest) -> Measure:
             round(size / seconds / 1e9, 3),
         )
         benchmark.extra_info.update(answer._asdict())
-        request.config.stash.setdefault(_ANSWERS, []).append(answer)
+        request.config.stash.setdefault(ANSWERS, []).append(answer)
 
     return run
 
@@ -202,7 +202,7 @@ def _setup(
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    answers = config.stash.get(_ANSWERS, [])
+    answers = config.stash.get(ANSWERS, [])
     if not answers:
         return
     terminalreporter.section("ns a frame (medians; bytes include record headers)")

@@ -149,7 +149,7 @@ static struct fc_capture_lane *other_lane(struct fc_capture *capture, int64_t ns
     end_file(capture, &capture->previous);
     capture->previous = capture->current;
     capture->current = (struct fc_capture_lane){0};
-    if (capture->previous.chunk != NULL)
+    if (capture->previous.chunk != NULL && capture->previous.chunk->length > 0)
         hand_over(capture, &capture->previous, 0);
     begin_lane(capture, &capture->current, ns);
     return &capture->current;
