@@ -17,8 +17,8 @@ class Account(NamedTuple):
     not among these; those that the interface's driver had to leave. `frames_lost_writer`: taken
     from the ring, and not in any file because of an error there. `frames_rejected_filter`: None
     where only the kernel knows. `bytes_received`: length on the wire of the frames that were kept.
-    `buffer_high_water`: the most bytes that waited to be written. `longest_block_wait_us`: the
-    longest that a full ring block waited for the reader, microseconds.
+    `buffer_high_water`: the most bytes of the buffer that were in use, in whole chunks.
+    `longest_block_wait_us`: the longest that a full ring block waited for the reader, microseconds.
     """
 
     frames_received: int = 0

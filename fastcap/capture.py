@@ -128,7 +128,6 @@ class Capture:
         self._started = self._elapsed = 0.0
         self._cancel = Cancel()
         self._threads: list[threading.Thread] = []
-        self._ended = threading.Event()
         self._result: CaptureResult | None = None
 
         target = target_of(name)
@@ -283,7 +282,6 @@ class Capture:
             self._result = CaptureResult(
                 account, self.segments, self._elapsed, balances, self._rotation.reader_left
             )
-            self._ended.set()
             self._on_end()
 
     def stop(self) -> None:
@@ -295,13 +293,16 @@ class Capture:
         self._native.rotate()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Whether it has ended within `timeout` seconds."""
-        return self._ended.wait(timeout)
+        """Whether it has ended within `timeout` seconds, and calls nobody any more."""
+        if not self._threads:
+            return False
+        self._threads[0].join(timeout)
+        return not self._threads[0].is_alive()
 
     def result(self) -> CaptureResult:
-        """Waits for the end. Raises what ended the capture, if it was an error; `account` still
-        answers then."""
-        self._ended.wait()
+        """Waits for the end of a capture that was started. Raises what ended it, if it was an
+        error; `account` still answers then."""
+        self._threads[0].join()
         error = self._error or self._rotation.error
         if error is not None:
             raise error

@@ -67,7 +67,7 @@ class Series:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                owner = os.read(fd, 20).decode("ascii", "replace").strip()
+                owner = _owner_of(fd)
                 os.close(fd)
                 raise OutputError(
                     f"{self.path}: another capture writes there, process {owner or 'unknown'}; "
@@ -167,6 +167,16 @@ class Series:
             f"{path}: left by a capture that was killed: {span.frames:,} frames are whole, "
             f"{length - kept:,} bytes behind them cut off; now {segment.path}"
         )
+
+
+def _owner_of(lock: int) -> str:
+    """The process that wrote its number into a lock; it has a moment to do so."""
+    for _ in range(20):
+        owner = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
+        if owner:
+            return owner
+        time.sleep(0.01)
+    return ""
 
 
 def end_at_last_record(path: str) -> tuple[int, Span]:

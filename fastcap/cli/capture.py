@@ -26,6 +26,7 @@ from fastcap.segments import Segment
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 _TICK = 1.0  # seconds
+_WOKEN = 0  # among the numbers of signals: the capture has ended
 _SAME_STOP = 1.0  # seconds; sudo and timeout send one Ctrl-C twice
 
 
@@ -218,10 +219,10 @@ class _Signals:
         return self
 
     def wake(self) -> None:
-        os.write(self.writable, b"\0")
+        os.write(self.writable, bytes([_WOKEN]))
 
     def wait(self, seconds: float) -> list[int]:
-        """The signals that came within so many seconds; 0 for `wake`."""
+        """The signals that came within so many seconds; _WOKEN for `wake`."""
         ready, _, _ = select.select([self.readable], [], [], max(0.0, seconds))
         return list(os.read(self.readable, 64)) if ready else []
 
@@ -246,7 +247,9 @@ def _run(capture: Capture, signals: _Signals, duration: float | None) -> bool:
     while not capture.wait(0):
         left = _TICK if until is None else min(_TICK, until - time.monotonic())
         for number in signals.wait(left):
-            if number in _STOPS and stopped_at is not None:
+            if number == _WOKEN:
+                capture.wait()
+            elif number in _STOPS and stopped_at is not None:
                 if time.monotonic() - stopped_at < _SAME_STOP:
                     continue
                 line.clear()

@@ -10,7 +10,7 @@ import pytest
 import fastcap
 from tests.live.network import LONGEST_WAIT, SOURCE, Network, read, sent_frame, serials
 
-COUNT = 50_000
+COUNT = 20_000
 OTHER = "02:00:00:00:00:0a"
 
 

@@ -38,7 +38,7 @@ def check_frames(frames: list[Frame], count: int, size: int, snaplen: int = EVER
 @pytest.mark.parametrize("size", [60, 80, 600, 1500])
 @pytest.mark.parametrize(
     ("rate", "count"),
-    [(20_000, 5_000), (200_000, 40_000), (0, 60_000)],
+    [(20_000, 3_000), (200_000, 20_000), (0, 40_000)],
     ids=["20k/s", "200k/s", "unlimited"],
 )
 def test_every_frame_is_there_once_in_order_and_accounted_for(

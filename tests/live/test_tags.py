@@ -105,7 +105,7 @@ def test_ten_frames_of_each_kind_are_as_sent_priorities_included(
     ids=["one", "two", "0x9100", "fifteen"],
 )  # fmt: skip
 def test_tags_under_load(network: Network, tmp_path: Path, tags: str, snaplen: int) -> None:
-    count = 30_000
+    count = 15_000
     capture = network.capture(tmp_path / "x.pcap", "-s", snaplen, "-G", "0.05")
     network.send(count, SIZE, tags=tags)
     ended = capture.end()
