@@ -105,40 +105,41 @@ class Rotation:
             while (chunk := self.native.next_chunk(_WAIT_MS)) is not False:
                 if chunk is None:
                     continue
-                frames = chunk.frames
+                frames, ended = chunk.frames, None
                 try:
-                    self._take(chunk)
+                    ended = self._take(chunk)
                 except Exception as error:  # whatever it is, the reader needs its chunks back
                     self._give_up(_unexpected(error))
                     self.counts.add(lost=frames)
                 finally:
                     chunk.give_back()
+                if ended is not None:
+                    self._finish(ended)
                 self._prepare()
         finally:
             self._finisher.shutdown()
             self._close_rest()
 
-    def _take(self, chunk: Chunk) -> None:
+    def _take(self, chunk: Chunk) -> _File | None:
+        """Writes and counts a chunk. The file that it ends, if it does."""
         frames = chunk.frames
         if self.error is not None or self.reader_left:
             self.counts.add(lost=frames)
-            return
+            return None
         file = None
         try:
             file = self._open.get(chunk.file) or self._begin(chunk.file)
             file.writer.write(chunk)
         except OSError as error:
             self._failed(error, file, frames)
-            return
+            return None
         except FastcapError as error:
             self._give_up(error)
             self.counts.add(lost=frames)
-            return
-        self.counts.add(written=frames)
+            return None
         file.span = file.span.joined(Span(frames, chunk.first_ns, chunk.last_ns))
-        if chunk.ends:
-            del self._open[chunk.file]
-            self._finish(file)
+        self.counts.add(written=frames)
+        return self._open.pop(chunk.file) if chunk.ends else None
 
     # ---- Files --------------------------------------------------------------------------------
 
