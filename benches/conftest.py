@@ -116,7 +116,7 @@ _MEMORY = Memory(1)  # buffers that are used again, as in a run of `fastcap filt
 
 def filtered(records: Records, program: NativeProgram | None) -> tuple[int, int]:
     """Frames read and frames matched. Nothing is kept: a bench of copies is another bench."""
-    read, matched, _, end, damage, _, _ = filter_bytes(
+    read, matched, _, end, damage, *_ = filter_bytes(
         records.data,
         program=program,
         layout=records.layout,

@@ -438,7 +438,8 @@ static struct fc_program *read_program(const char *path) {
     check(file != NULL, "the program cannot be opened", 0);
     size_t count = fread(instructions, sizeof instructions[0], 4096, file);
     fclose(file);
-    int status = fc_program_new(instructions, count, NULL, 0, &program, &bad);
+    int status = fc_program_new(
+        &(struct fc_program_source){.instructions = instructions, .count = count}, &program, &bad);
     check(status == FC_OK, "not a program: instruction", bad);
     return program;
 }

@@ -20,7 +20,8 @@ struct walk {
     size_t stop;      /* records that start here or later are not ours */
     size_t run_start; /* the run is [run_start, run_end) */
     size_t run_end;
-    uint32_t longest; /* captured length in the run */
+    uint32_t longest;    /* captured length in the run */
+    uint32_t skipped_at; /* where tags begin for `skipping`; 0: it does not matter */
 };
 
 static int flush_run(struct walk *walk) {
@@ -39,7 +40,12 @@ static inline bool matches(const struct walk *walk, const struct fc_pcap_record 
         .captured = record->captured < snaplen ? record->captured : snaplen,
         .wire = record->wire,
     };
-    return fc_program_run(walk->postfilter->program, &frame) != 0;
+    if (fc_program_run(walk->postfilter->program, &frame) != 0)
+        return true;
+    if (walk->skipped_at != 0 && fc_frame_has_tag(&frame, walk->skipped_at) &&
+        fc_program_run(walk->postfilter->skipping, &frame) != 0)
+        walk->result->tagged_missed++;
+    return false;
 }
 
 static inline int take(struct walk *walk, const struct fc_pcap_record *record, size_t start) {
@@ -97,6 +103,7 @@ static int walk_window(const struct fc_postfilter *postfilter, const uint8_t *by
                  .offset = *offset,
                  .layout = postfilter->convert.from},
         .stop = stop_at,
+        .skipped_at = postfilter->skipping ? fc_program_tags_at(postfilter->skipping) : 0,
     };
     int status = walk.scan.layout.swapped ? walk_records(&walk, true, &result->stop)
                                           : walk_records(&walk, false, &result->stop);

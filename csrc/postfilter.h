@@ -25,10 +25,11 @@ struct fc_postfilter_memory {
 /* What is the same for every range of a file. Borrowed. */
 struct fc_postfilter {
     struct fc_convert convert;
-    const struct fc_program *program; /* NULL takes every frame */
-    uint64_t limit;                   /* stop behind this many matches; UINT64_MAX for no limit */
-    bool keep;                        /* append matching records to the output, or only count */
-    const struct fc_cancel *cancel;   /* may be NULL */
+    const struct fc_program *program;  /* NULL takes every frame */
+    const struct fc_program *skipping; /* the same without VLAN tags, or NULL: see tagged_missed */
+    uint64_t limit;                    /* stop behind this many matches; UINT64_MAX for no limit */
+    bool keep;                         /* append matching records to the output, or only count */
+    const struct fc_cancel *cancel;    /* may be NULL */
     struct fc_postfilter_memory *memory; /* may be NULL; for one call at a time */
 };
 
@@ -38,6 +39,7 @@ struct fc_postfilter_result {
     uint64_t start; /* offset of the first record read; for a guess that found none, the stop */
     uint64_t end;   /* offset behind the last record read */
     enum fc_scan_stop stop;
+    uint64_t tagged_missed;  /* frames with tags that `program` rejects and `skipping` takes */
     struct fc_buffer output; /* owned by the result: fc_buffer_free */
 };
 

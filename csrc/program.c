@@ -64,6 +64,7 @@ enum {
 /* An instruction as it runs. Targets count from the next operation, as in fc_instruction. */
 struct operation {
     uint16_t code;
+    bool skips; /* FC_SKIPS_TAGS */
     uint32_t k;
     uint32_t value; /* fused: what A is compared with */
     uint32_t on_true;
@@ -72,15 +73,32 @@ struct operation {
 };
 
 struct fc_program {
-    size_t set_count;
     struct fc_set *sets;
+    size_t set_count;
+    struct fc_wide_set *wide_sets;
+    size_t wide_set_count;
+    struct fc_pattern *patterns;
+    size_t pattern_count;
+    uint32_t tags_at; /* 0: no instruction skips tags */
     bool uses_memory;
     struct operation operations[];
 };
 
 /* ---- Checking ---------------------------------------------------------------------------- */
 
-enum shape { UNKNOWN, PLAIN, MEMORY, DIVIDE, DIVIDE_X, LOAD, JUMP, JUMP_ALWAYS, IN_SET, RETURN };
+enum shape {
+    UNKNOWN,
+    PLAIN,
+    MEMORY,
+    DIVIDE,
+    DIVIDE_X,
+    LOAD,
+    JUMP,
+    JUMP_ALWAYS,
+    LOOK_UP,
+    JUMP_BACK,
+    RETURN
+};
 
 /* clang-format off: a table, one kind a paragraph */
 static enum shape shape_of(uint16_t code) {
@@ -133,7 +151,10 @@ static enum shape shape_of(uint16_t code) {
     case JSET_K:
     case JSET_X: return JUMP;
     case JA: return JUMP_ALWAYS;
-    case FC_JMP_IN_SET: return IN_SET;
+    case FC_JMP_IN_SET:
+    case FC_JMP_IN_WIDE:
+    case FC_JMP_CONTAINS: return LOOK_UP;
+    case FC_JA_BACK: return JUMP_BACK;
     case RET_K:
     case RET_A: return RETURN;
     }
@@ -141,10 +162,22 @@ static enum shape shape_of(uint16_t code) {
 }
 /* clang-format on */
 
+static size_t looked_up_in(const struct fc_program_source *source, uint16_t code) {
+    return code == FC_JMP_IN_SET    ? source->set_count
+           : code == FC_JMP_IN_WIDE ? source->wide_set_count
+                                    : source->pattern_count;
+}
+
+static bool can_skip_tags(uint16_t code) {
+    return shape_of(code) == LOAD || code == LD_LEN || code == LDX_LEN || code == FC_LD_CAPTURED ||
+           code == FC_JMP_IN_WIDE;
+}
+
 /* `left` is the number of instructions behind this one: a target t is inside where t < left. */
-static bool instruction_is_valid(const struct fc_instruction *i, size_t left, size_t set_count) {
+static bool instruction_is_valid(const struct fc_program_source *source,
+                                 const struct fc_instruction *i, size_t left) {
     bool goes_on = left > 0;
-    if (i->reserved != 0)
+    if (i->flags != 0 && (i->flags != FC_SKIPS_TAGS || !can_skip_tags(i->code)))
         return false;
     switch (shape_of(i->code)) {
     case PLAIN: return goes_on;
@@ -153,31 +186,39 @@ static bool instruction_is_valid(const struct fc_instruction *i, size_t left, si
     case LOAD:
     case DIVIDE_X: return goes_on && i->on_false < left;
     case JUMP: return i->on_true < left && i->on_false < left;
-    case IN_SET: return i->on_true < left && i->on_false < left && i->k < set_count;
+    case LOOK_UP:
+        return i->on_true < left && i->on_false < left && i->k < looked_up_in(source, i->code);
     case JUMP_ALWAYS: return i->on_true < left;
+    case JUMP_BACK: return i->k > 0 && i->k <= source->count - left;
     case RETURN: return true;
     case UNKNOWN: break;
     }
     return false;
 }
 
-static bool set_is_valid(const struct fc_set *set) {
-    for (uint32_t i = 1; i < set->count; i++)
-        if (set->values[i - 1] >= set->values[i])
+static bool tables_are_valid(const struct fc_program_source *source) {
+    for (size_t i = 0; i < source->set_count; i++)
+        if (!fc_set_ranges_are_valid(&source->sets[i]))
+            return false;
+    for (size_t i = 0; i < source->wide_set_count; i++)
+        if (!fc_wide_set_ranges_are_valid(&source->wide_sets[i]))
+            return false;
+    for (size_t i = 0; i < source->pattern_count; i++)
+        if (source->patterns[i].length == 0 ||
+            source->patterns[i].length > FC_PROGRAM_LONGEST_PATTERN)
             return false;
     return true;
 }
 
-static bool is_valid(const struct fc_instruction *instructions, size_t count,
-                     const struct fc_set *sets, size_t set_count, size_t *bad) {
+static bool is_valid(const struct fc_program_source *source, size_t *bad) {
+    size_t count = source->count;
     *bad = count;
-    if (count == 0 || count > FC_PROGRAM_LONGEST || set_count > FC_PROGRAM_MOST_SETS)
+    if (count == 0 || count > FC_PROGRAM_LONGEST || source->set_count > FC_PROGRAM_MOST_SETS ||
+        source->wide_set_count > FC_PROGRAM_MOST_SETS ||
+        source->pattern_count > FC_PROGRAM_MOST_SETS || !tables_are_valid(source))
         return false;
-    for (size_t i = 0; i < set_count; i++)
-        if (!set_is_valid(&sets[i]))
-            return false;
     for (size_t i = 0; i < count; i++) {
-        if (!instruction_is_valid(&instructions[i], count - 1 - i, set_count)) {
+        if (!instruction_is_valid(source, &source->instructions[i], count - 1 - i)) {
             *bad = i;
             return false;
         }
@@ -200,6 +241,7 @@ static uint16_t fused_code(uint16_t load, uint16_t jump) {
 static struct operation translate(const struct fc_instruction *i, size_t left) {
     struct operation operation = {
         .code = i->code,
+        .skips = i->flags == FC_SKIPS_TAGS,
         .k = i->k,
         .on_true = i->on_true,
         .on_false = i->on_false,
@@ -215,39 +257,51 @@ static struct operation translate(const struct fc_instruction *i, size_t left) {
     return operation;
 }
 
-static int copy_sets(struct fc_program *program, const struct fc_set *sets, size_t set_count) {
-    if (set_count == 0)
-        return FC_OK;
-    program->sets = calloc(set_count, sizeof *program->sets);
-    if (!program->sets)
-        return FC_ERROR_MEMORY;
-    program->set_count = set_count;
-    for (size_t i = 0; i < set_count; i++) {
-        size_t size = (size_t)sets[i].count * sizeof *sets[i].values;
-        uint32_t *values = malloc(size ? size : 1);
-        if (!values)
+static int copy_patterns(struct fc_program *program, const struct fc_program_source *source) {
+    for (size_t i = 0; i < source->pattern_count; i++) {
+        uint8_t *bytes = malloc(source->patterns[i].length);
+        if (!bytes)
             return FC_ERROR_MEMORY;
-        if (size)
-            memcpy(values, sets[i].values, size);
-        program->sets[i] = (struct fc_set){.values = values, .count = sets[i].count};
+        memcpy(bytes, source->patterns[i].bytes, source->patterns[i].length);
+        program->patterns[i] = (struct fc_pattern){bytes, source->patterns[i].length};
+        program->pattern_count++;
     }
     return FC_OK;
 }
 
-int fc_program_new(const struct fc_instruction *instructions, size_t count,
-                   const struct fc_set *sets, size_t set_count, struct fc_program **program,
+/* The counts say how much there is to free, also when memory runs out half way. */
+static int copy_tables(struct fc_program *program, const struct fc_program_source *source) {
+    program->sets = calloc(source->set_count + 1, sizeof *program->sets);
+    program->wide_sets = calloc(source->wide_set_count + 1, sizeof *program->wide_sets);
+    program->patterns = calloc(source->pattern_count + 1, sizeof *program->patterns);
+    if (!program->sets || !program->wide_sets || !program->patterns)
+        return FC_ERROR_MEMORY;
+    int status = FC_OK;
+    for (size_t i = 0; i < source->set_count && status == FC_OK; i++)
+        status = fc_set_make(&program->sets[program->set_count++], &source->sets[i]);
+    for (size_t i = 0; i < source->wide_set_count && status == FC_OK; i++)
+        status =
+            fc_wide_set_make(&program->wide_sets[program->wide_set_count++], &source->wide_sets[i]);
+    return status == FC_OK ? copy_patterns(program, source) : status;
+}
+
+int fc_program_new(const struct fc_program_source *source, struct fc_program **program,
                    size_t *bad) {
     *program = NULL;
-    if (!is_valid(instructions, count, sets, set_count, bad))
+    if (!is_valid(source, bad))
         return FC_ERROR_PROGRAM;
+    size_t count = source->count;
     struct fc_program *made = calloc(1, sizeof *made + count * sizeof *made->operations);
     if (!made)
         return FC_ERROR_MEMORY;
     for (size_t i = 0; i < count; i++) {
-        made->operations[i] = translate(&instructions[i], count - 1 - i);
-        made->uses_memory |= shape_of(instructions[i].code) == MEMORY;
+        const struct fc_instruction *instruction = &source->instructions[i];
+        made->operations[i] = translate(instruction, count - 1 - i);
+        made->uses_memory |= shape_of(instruction->code) == MEMORY;
+        if (instruction->flags == FC_SKIPS_TAGS)
+            made->tags_at = source->tags_at;
     }
-    int status = copy_sets(made, sets, set_count);
+    int status = copy_tables(made, source);
     if (status < 0) {
         fc_program_free(made);
         return status;
@@ -260,25 +314,18 @@ void fc_program_free(struct fc_program *program) {
     if (!program)
         return;
     for (size_t i = 0; i < program->set_count; i++)
-        free((void *)(uintptr_t)program->sets[i].values);
+        fc_set_free(&program->sets[i]);
+    for (size_t i = 0; i < program->wide_set_count; i++)
+        fc_wide_set_free(&program->wide_sets[i]);
+    for (size_t i = 0; i < program->pattern_count; i++)
+        free((void *)(uintptr_t)program->patterns[i].bytes);
     free(program->sets);
+    free(program->wide_sets);
+    free(program->patterns);
     free(program);
 }
 
 /* ---- Running ----------------------------------------------------------------------------- */
-
-static bool set_has(const struct fc_set *set, uint32_t value) {
-    uint32_t low = 0;
-    uint32_t high = set->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (set->values[middle] < value)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < set->count && set->values[low] == value;
-}
 
 /* Shifts by 32 and more give 0, as libpcap's do with X. */
 static uint32_t shift_left(uint32_t a, uint32_t by) {
@@ -289,22 +336,82 @@ static uint32_t shift_right(uint32_t a, uint32_t by) {
     return by < 32 ? a >> by : 0;
 }
 
+/* How the bytes of a frame are reached: one piece, its outer tag apart, or either with tags to be
+ * skipped. */
+enum view { WHOLE, TAG_APART, SKIPPING };
+
+static inline __attribute__((always_inline)) bool load(const struct fc_frame *frame, enum view view,
+                                                       const struct fc_frame_tags *tags,
+                                                       const struct operation *op, uint64_t offset,
+                                                       uint32_t size, uint32_t *value) {
+    if (view == SKIPPING && op->skips)
+        return fc_frame_load_skipping(frame, tags, offset, size, value);
+    return fc_frame_load(frame, view != WHOLE && frame->tagged, offset, size, value);
+}
+
+/* A record may claim to have been shorter than its tags. */
+static uint32_t wire_without(const struct fc_frame *frame, const struct fc_frame_tags *tags) {
+    return frame->wire > tags->wire ? frame->wire - tags->wire : 0;
+}
+
+static bool is_in_wide(const struct fc_frame *frame, const struct fc_frame_tags *tags,
+                       const struct fc_wide_set *set, uint32_t offset) {
+    if (tags->wire == 0 && !frame->tagged)
+        return fc_bytes_within(offset, set->width, frame->captured) &&
+               fc_wide_set_has(set, frame->bytes + offset);
+    uint8_t bytes[FC_WIDE_SET_WIDEST];
+    for (uint32_t i = 0; i < set->width; i++) {
+        uint32_t byte;
+        if (!fc_frame_load_skipping(frame, tags, (uint64_t)offset + i, 1, &byte))
+            return false;
+        bytes[i] = (uint8_t)byte;
+    }
+    return fc_wide_set_has(set, bytes);
+}
+
+static bool contains(const uint8_t *bytes, size_t length, const struct fc_pattern *pattern) {
+    return memmem(bytes, length, pattern->bytes, pattern->length) != NULL;
+}
+
+/* With the tag apart: what begins in it or before it, byte by byte, then the rest in one piece. */
+static bool frame_contains(const struct fc_frame *frame, const struct fc_pattern *pattern) {
+    if (!frame->tagged)
+        return contains(frame->bytes, frame->captured, pattern);
+    const uint32_t behind = FC_TAG_OFFSET + FC_TAG_LENGTH;
+    for (uint32_t at = 0; at < behind; at++) {
+        if (!fc_bytes_within(at, pattern->length, frame->captured))
+            return false;
+        uint32_t i = 0;
+        while (i < pattern->length && fc_frame_tagged_byte(frame, at + i) == pattern->bytes[i])
+            i++;
+        if (i == pattern->length)
+            return true;
+    }
+    return contains(frame->bytes + FC_TAG_OFFSET, frame->captured - behind, pattern);
+}
+
+static const struct fc_frame_tags no_tags = {0};
+
 #define LOAD_OR_GO(offset, size, into)                                                             \
-    if (!fc_frame_load(frame, tagged, (offset), (size), &(into)))                                  \
+    if (!load(frame, view, tags, op, (offset), (size), &(into)))                                   \
     op += op->on_missing
 #define JUMP_IF(test) op += (test) ? op->on_true : op->on_false
 #define FUSED(size)                                                                                \
-    if (fc_frame_load(frame, tagged, op->k, (size), &a))                                           \
+    if (load(frame, view, tags, op, op->k, (size), &a))                                            \
         JUMP_IF(a == op->value);                                                                   \
     else                                                                                           \
         op += op->on_missing
+#define WIRE     (view == SKIPPING && op->skips ? wire_without(frame, tags) : frame->wire)
+#define CAPTURED (frame->captured - (view == SKIPPING && op->skips ? tags->captured : 0))
 
-/* `tagged` is a constant in each of the two callers, so each gets a loop of its own. */
+/* `view` is a constant in each of the callers, so each gets a loop of its own. */
 static inline __attribute__((always_inline)) uint32_t run(const struct fc_program *program,
                                                           const struct fc_frame *frame,
-                                                          bool tagged) {
+                                                          enum view view,
+                                                          const struct fc_frame_tags *tags) {
     uint32_t a = 0;
     uint32_t x = 0;
+    uint32_t turns = 0;
     uint32_t memory[FC_PROGRAM_MEMORY];
     if (program->uses_memory)
         memset(memory, 0, sizeof memory);
@@ -321,18 +428,18 @@ static inline __attribute__((always_inline)) uint32_t run(const struct fc_progra
         case LD_B_IND: LOAD_OR_GO((uint64_t)x + op->k, 1, a); break;
         case LDX_MSH: {
             uint32_t byte;
-            if (fc_frame_load(frame, tagged, op->k, 1, &byte))
+            if (load(frame, view, tags, op, op->k, 1, &byte))
                 x = (byte & 0xf) << 2;
             else
                 op += op->on_missing;
             break;
         }
         case LD_IMM: a = op->k; break;
-        case LD_LEN: a = frame->wire; break;
+        case LD_LEN: a = WIRE; break;
         case LD_MEM: a = memory[op->k]; break;
-        case FC_LD_CAPTURED: a = frame->captured; break;
+        case FC_LD_CAPTURED: a = CAPTURED; break;
         case LDX_IMM: x = op->k; break;
-        case LDX_LEN: x = frame->wire; break;
+        case LDX_LEN: x = WIRE; break;
         case LDX_MEM: x = memory[op->k]; break;
         case ST: memory[op->k] = a; break;
         case STX: memory[op->k] = x; break;
@@ -378,7 +485,17 @@ static inline __attribute__((always_inline)) uint32_t run(const struct fc_progra
         case JGE_X: JUMP_IF(a >= x); break;
         case JSET_K: JUMP_IF((a & op->k) != 0); break;
         case JSET_X: JUMP_IF((a & x) != 0); break;
-        case FC_JMP_IN_SET: JUMP_IF(set_has(&program->sets[op->k], a)); break;
+        case FC_JMP_IN_SET: JUMP_IF(fc_set_has(&program->sets[op->k], a)); break;
+        case FC_JMP_IN_WIDE:
+            JUMP_IF(is_in_wide(frame, view == SKIPPING && op->skips ? tags : &no_tags,
+                               &program->wide_sets[op->k], a));
+            break;
+        case FC_JMP_CONTAINS: JUMP_IF(frame_contains(frame, &program->patterns[op->k])); break;
+        case FC_JA_BACK:
+            if (++turns > FC_PROGRAM_MOST_TURNS)
+                return 0;
+            op -= op->k;
+            break;
         case RET_K: return op->k;
         case RET_A: return a;
         default: return 0; /* not reached: fc_program_new let no other code in */
@@ -386,6 +503,16 @@ static inline __attribute__((always_inline)) uint32_t run(const struct fc_progra
     }
 }
 
+uint32_t fc_program_tags_at(const struct fc_program *program) {
+    return program->tags_at;
+}
+
 uint32_t fc_program_run(const struct fc_program *program, const struct fc_frame *frame) {
-    return frame->tagged ? run(program, frame, true) : run(program, frame, false);
+    if (program->tags_at != 0) {
+        struct fc_frame_tags tags = fc_frame_find_tags(frame, program->tags_at);
+        if (tags.wire != 0)
+            return run(program, frame, SKIPPING, &tags);
+    }
+    return frame->tagged ? run(program, frame, TAG_APART, &no_tags)
+                         : run(program, frame, WHOLE, &no_tags);
 }

@@ -3,13 +3,16 @@
  * Filter programs: what an expression is compiled to, and the interpreter that runs them.
  *
  * The machine is classic BPF's: a 32-bit accumulator A, an index register X, 16 words of memory,
- * all zero at the start; jumps go forward only; loads are big-endian. Codes that classic BPF has
+ * all zero at the start; jumps go forward; loads are big-endian. Codes that classic BPF has
  * keep their numbers and exactly the meaning that libpcap's bpf_filter gives them on a file.
- * Three things are ours, because classic BPF cannot say them:
+ * Five things are ours, because classic BPF cannot say them:
  *   - every load names where to go when its bytes are missing (`on_false`); libpcap's rule, that
  *     the whole frame is rejected, is a load whose `on_false` leads to `ret #0`;
  *   - the captured length can be loaded (classic `ld len` is the length on the wire);
- *   - A can be looked up in a set.
+ *   - A can be looked up in a set, and so can a number wider than A;
+ *   - the captured bytes can be searched;
+ *   - loads can be told to see the frame without its VLAN tags (FC_SKIPS_TAGS).
+ * One jump goes back, for `protochain`, as it does in libpcap: a run ends after so many of them.
  *
  * A program is checked once, in fc_program_new, and runs without further checks. It is read-only
  * afterwards: any number of threads may run one program at once.
@@ -18,12 +21,14 @@
 #define FC_PROGRAM_H
 
 #include "frame.h"
+#include "set.h"
 #include "status.h"
+#include "wide_set.h"
 
 /* One instruction as Python hands it over. Targets count instructions, from the next one on. */
 struct fc_instruction {
     uint16_t code;
-    uint16_t reserved; /* 0 */
+    uint16_t flags; /* FC_SKIPS_TAGS, or 0 */
     uint32_t k;
     uint32_t on_true;  /* jumps: taken when the test holds */
     uint32_t on_false; /* jumps: when not; loads: bytes missing; div and mod by X: X is 0 */
@@ -31,31 +36,53 @@ struct fc_instruction {
 
 /* Codes beside classic BPF's. */
 enum {
-    FC_LD_CAPTURED = 0x100, /* A = captured length */
-    FC_JMP_IN_SET = 0x105,  /* A is in set number k */
+    FC_LD_CAPTURED = 0x100,  /* A = captured length */
+    FC_JMP_IN_SET = 0x105,   /* A is in set number k */
+    FC_JMP_IN_WIDE = 0x115,  /* the bytes from offset A on are in wide set number k */
+    FC_JMP_CONTAINS = 0x125, /* pattern number k is somewhere in the captured bytes */
+    FC_JA_BACK = 0x135,      /* k instructions back, counted from the next one */
 };
+
+/* For loads, lengths and FC_JMP_IN_WIDE: the frame as it would be without its tags. */
+enum { FC_SKIPS_TAGS = 1 };
 
 enum {
-    FC_PROGRAM_MEMORY = 16,        /* words, as BPF_MEMWORDS */
-    FC_PROGRAM_LONGEST = 16777216, /* instructions */
-    FC_PROGRAM_MOST_SETS = 65536,
+    FC_PROGRAM_MEMORY = 16,            /* words, as BPF_MEMWORDS */
+    FC_PROGRAM_LONGEST = 16777216,     /* instructions */
+    FC_PROGRAM_MOST_SETS = 65536,      /* of each kind, and patterns */
+    FC_PROGRAM_LONGEST_PATTERN = 1024, /* bytes */
+    FC_PROGRAM_MOST_TURNS = 65536,     /* jumps back in one run; then it rejects the frame */
 };
 
-/* Values in ascending order, each once. Borrowed during fc_program_new, copied by it. */
-struct fc_set {
-    const uint32_t *values;
-    uint32_t count;
+struct fc_pattern {
+    const uint8_t *bytes;
+    uint32_t length; /* at least 1 */
+};
+
+/* What a program is made of. Borrowed during fc_program_new, copied by it. */
+struct fc_program_source {
+    const struct fc_instruction *instructions;
+    size_t count;
+    const struct fc_ranges *sets;
+    size_t set_count;
+    const struct fc_wide_ranges *wide_sets;
+    size_t wide_set_count;
+    const struct fc_pattern *patterns;
+    size_t pattern_count;
+    uint32_t tags_at; /* where the first VLAN tag would begin; 0: these frames have none */
 };
 
 struct fc_program;
 
-/* Checks the instructions and sets and makes a program of its own copies. FC_ERROR_PROGRAM for
- * what breaks a rule; then `*bad` is the number of the first bad instruction (or `count` where
- * the fault is not in one). Free it with fc_program_free, which takes NULL too. */
-int fc_program_new(const struct fc_instruction *instructions, size_t count,
-                   const struct fc_set *sets, size_t set_count, struct fc_program **program,
+/* Checks the source and makes a program of its own copies. FC_ERROR_PROGRAM for what breaks a
+ * rule; then `*bad` is the number of the first bad instruction (or `count` where the fault is not
+ * in one). Free it with fc_program_free, which takes NULL too. */
+int fc_program_new(const struct fc_program_source *source, struct fc_program **program,
                    size_t *bad);
 void fc_program_free(struct fc_program *program);
+
+/* Where the tags begin that it skips; 0 where it skips none. */
+uint32_t fc_program_tags_at(const struct fc_program *program);
 
 /* The value that the program returns for this frame: 0 rejects it. */
 uint32_t fc_program_run(const struct fc_program *program, const struct fc_frame *frame);

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import socket
+import struct
 import sys
 import threading
 import time
@@ -22,6 +24,7 @@ from fastcap.filter import Filter
 from fastcap.formats.linktypes import ETHERNET
 from fastcap.formats.pcap import FileHeader
 from fastcap.language import kernel
+from fastcap.language.classic import packed
 from fastcap.outputs import target_of
 from fastcap.rotation import Rotation
 from fastcap.segments import Segment
@@ -40,9 +43,8 @@ _BLOCK_OVERHEAD = 512  # bytes of a block and of a frame that are headers, and m
 _CHUNK, _SMALL_CHUNK = 4 << 20, 2 << 20
 _FEWEST_CHUNKS = 4  # two files that are filled, one that is written, one on its way
 _FLUSH_NS = 1_000_000_000
-# A user-space filter gets at least so much of a frame, so that a tag has its place in it.
-_SHORTEST_FOR_FILTER = 64
 _SOL_PACKET, _IGNORE_OUTGOING = 263, 23
+_SO_ATTACH_FILTER = 26
 _ETH_P_ALL = 3
 
 
@@ -80,7 +82,9 @@ class Capture:
     bytes of a frame that are kept, counted on the wire. `limit`: frames after which it ends.
     `ring`, `buffer`: bytes of memory for the kernel's ring, and between its reader and the disk.
     `direction`: "in", "out" or "both". `precision`: "nano" or "micro". `count_rejected`: count what
-    the kernel's filter rejects, at about 0.1 µs a frame.
+    the kernel's filter rejects, at about 0.1 µs a frame. `vlan`: "wire", or "skip" for a filter
+    that sees frames without their VLAN tags (fastcap.compile). `notes` are lines about the filter
+    that the user should see.
 
     `on_segment`, `on_note`, `on_end` are called from other threads: with each finished file, with a
     line that the user should see, and at the end.
@@ -106,6 +110,7 @@ class Capture:
         direction: str = "both",
         precision: str = "nano",
         count_rejected: bool = False,
+        vlan: str = "wire",
         on_segment: Callable[[Segment], None] | None = None,
         on_note: Callable[[str], None] | None = None,
         on_end: Callable[[], None] | None = None,
@@ -117,8 +122,12 @@ class Capture:
         self.rotates = rotate_bytes is not None or rotate_seconds is not None
         self.interface = interfaces.find(interface)
         self.linktype = _linktype_of(self.interface)
-        self.filter = Filter(expression, self.linktype) if expression.strip() else None
+        self.filter = Filter(expression, self.linktype, vlan) if expression.strip() else None
         self.snaplen = snaplen
+        self.notes: list[str] = []
+        self.kernel_filter: kernel.KernelFilter | None = None
+        if self.filter is not None and (note := self.filter.snaplen_note(snaplen)):
+            self.notes.append(note)
         self.segments: list[Segment] = []
         self._on_segment = on_segment or self.segments.append
         self._on_note = on_note or (lambda _: None)
@@ -170,9 +179,9 @@ class Capture:
                 flush_ns=0 if target.in_place else _FLUSH_NS,
                 limit=NO_LIMIT if limit is None else limit,
                 program=self._plan.program,
-                ring_filter=kernel.packed(self._plan.ring_filter),
+                ring_filter=packed(self._plan.ring_filter),
                 counter_fd=-1 if counter is None else counter.fileno(),
-                counter_filter=kernel.packed(kernel.only(self._plan.direction,
+                counter_filter=packed(kernel.only(self._plan.direction,
                                                          kernel.everything(1))),
             )  # fmt: skip
             self._rotation = Rotation(
@@ -195,14 +204,20 @@ class Capture:
         if self.filter is None:
             taken = kernel.everything(self.snaplen)
             return _Plan(direction, self.snaplen, kernel.only(direction, taken), None, False)
-        program = self.filter.program
-        exact = kernel.exactly(program, self.linktype, self.snaplen)
-        if exact is not None:
-            counts = count_rejected
-            return _Plan(direction, self.snaplen, kernel.only(direction, exact), None, counts)
-        needed = max(self.snaplen, kernel.bytes_needed(program), _SHORTEST_FOR_FILTER)
-        taken = kernel.only(direction, kernel.everything(needed))
-        return _Plan(direction, needed, taken, self.filter.native, False)
+        filter = self.filter
+        lowered = kernel.lower_live(
+            filter.tree, filter.program, self.linktype, self.snaplen, filter.vlan
+        )
+        instructions = kernel.only(direction, lowered.instructions)
+        if len(lowered.instructions) > 1 and not _kernel_takes(instructions):
+            self.notes.append("the kernel refuses the filter: it runs in user space alone")
+            lowered = kernel.KernelFilter(kernel.everything(LONGEST_FRAME), False, LONGEST_FRAME)
+            instructions = kernel.only(direction, lowered.instructions)
+        self.kernel_filter = lowered
+        if lowered.exact:
+            return _Plan(direction, self.snaplen, instructions, None, count_rejected)
+        counts = count_rejected and len(lowered.instructions) > 1
+        return _Plan(direction, lowered.snaplen, instructions, filter.native, counts)
 
     def _open_counter(self) -> socket.socket:
         """A socket that holds next to nothing: the kernel counts what it had no room for too."""
@@ -239,10 +254,14 @@ class Capture:
 
     @property
     def filter_runs_in(self) -> str | None:
-        """Where the filter decides: "kernel", "user space", or None without a filter."""
-        if self.filter is None:
+        """Where the filter decides: "kernel", "user space", "kernel, then user space" where the
+        kernel leaves out what it can and user space decides, or None without a filter."""
+        if self.filter is None or self.kernel_filter is None:
             return None
-        return "kernel" if self._plan.program is None else "user space"
+        if self.kernel_filter.exact:
+            return "kernel"
+        alone = len(self.kernel_filter.instructions) == 1
+        return "user space" if alone else "kernel, then user space"
 
     # ---- Running ------------------------------------------------------------------------------
 
@@ -329,10 +348,14 @@ class Capture:
         native = self._native.account()
         counts = self._rotation.counts
         received = max(native["accepted"], native["read"] + native["dropped"])
-        rejected = None if self._plan.program is None else native["rejected"]
+        rejected: int | None = native["rejected"]  # in user space
         if self._plan.counts:
-            rejected = max(0, native["counted"] - received)
-            received += rejected
+            unseen = max(0, native["counted"] - received)
+            received += unseen
+            rejected = native["rejected"] + unseen
+        elif self.filter_runs_in != "user space":  # nobody counts what the kernel rejects
+            received -= native["rejected"]
+            rejected = None
         return Account(
             frames_received=received - native["after_limit"],
             frames_written=counts.written,
@@ -384,6 +407,20 @@ class _Plan(NamedTuple):
     ring_filter: list[Any]
     program: Any
     counts: bool
+
+
+def _kernel_takes(instructions: list[Any]) -> bool:
+    """Asks it, on a socket that is thrown away: programs that are valid may still be too large for
+    its limits (net.core.optmem_max)."""
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with one, other:
+        code = ctypes.create_string_buffer(packed(instructions))
+        program = struct.pack("HP", len(instructions), ctypes.addressof(code))
+        try:
+            one.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+        except OSError:
+            return False
+    return True
 
 
 def ring_blocks(ring: int, snaplen: int) -> tuple[int, int]:

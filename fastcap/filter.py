@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastcap._native.program import NativeProgram
 from fastcap.errors import UsageError
-from fastcap.formats.linktypes import ETHERNET, name_of, number_of
-from fastcap.language.lower import lower
+from fastcap.formats.linktypes import ETHERNET, LONGEST_FRAME, name_of, number_of
+from fastcap.language.lower import VLAN_MODES, asks_about_untagged, lower
 from fastcap.language.parser import parse
+from fastcap.language.tree import Pcap
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,24 +17,37 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from fastcap.capture_file import Batch
+    from fastcap.language.kernel import KernelFilter
+    from fastcap.language.program import Program
+    from fastcap.language.tree import Tree
 
 
 class Filter:
     """A compiled filter for frames of one link type. Immutable, picklable, and safe to use from
     any number of threads at once. Made by `fastcap.compile`.
 
-    `expression` is the text, `linktype` the number of the link type as files have it, `program`
-    what it was compiled to, as plain data.
+    `expression` is the text, `linktype` the number of the link type as files have it, `vlan` is
+    "wire" or "skip", `program` what it was compiled to, as plain data. Sets from files are read
+    once, when it is compiled.
     """
 
-    __slots__ = ("_program", "expression", "linktype", "program", "tree")
+    __slots__ = ("_program", "expression", "linktype", "program", "tree", "vlan")
 
-    def __init__(self, expression: str, linktype: int) -> None:
+    def __init__(self, expression: str, linktype: int, vlan: str = "wire") -> None:
+        if vlan not in VLAN_MODES:
+            raise UsageError(f"vlan is one of {', '.join(VLAN_MODES)}, not {vlan!r}")
+        tree = parse(expression)
+        self._make(expression, linktype, vlan, tree, lower(tree, linktype, vlan=vlan))
+
+    def _make(
+        self, expression: str, linktype: int, vlan: str, tree: Tree, program: Program
+    ) -> None:
         self.expression = expression
         self.linktype = linktype
-        self.tree = parse(expression)
-        self.program = lower(self.tree, linktype)
-        self._program = NativeProgram(*self.program.packed())
+        self.vlan = vlan
+        self.tree = tree
+        self.program = program
+        self._program = NativeProgram(*program.packed())
 
     @property
     def native(self) -> NativeProgram:
@@ -69,27 +83,84 @@ class Filter:
             )
         return np.frombuffer(batch.native.matches(self._program), dtype=np.bool_)
 
-    def explain(self) -> str:
-        """What is compared with what, and what happens on short frames, in plain words."""
+    def skipping(self) -> NativeProgram | None:
+        """The same filter without VLAN tags, where that can take other frames; else None. It says
+        how many frames a filter of `vlan` "wire" misses because of their tags."""
+        if self.vlan == "skip" or not asks_about_untagged(self.tree):
+            return None
+        program = lower(self.tree, self.linktype, vlan="skip")
+        return NativeProgram(*program.packed()) if program.tags_at else None
+
+    @property
+    def bytes_needed(self) -> int:
+        """How many bytes of a frame the filter can look at, counted on the wire."""
+        from fastcap.language.kernel import bytes_needed
+
+        return bytes_needed(self.program)
+
+    def snaplen_note(self, snaplen: int) -> str | None:
+        """A line that says so, where the filter can look at bytes behind the first `snaplen`: it
+        sees them while capturing, and not in the file."""
+        if self.bytes_needed <= snaplen:
+            return None
+        return (
+            f"the filter can look at bytes behind the snaplen of {snaplen:,}: they count while "
+            "capturing, and are not in the file for a later filter"
+        )
+
+    def classic(self, snaplen: int = LONGEST_FRAME, *, live: bool = False) -> KernelFilter:
+        """The filter in classic BPF, which returns `snaplen` for frames that it takes: for the
+        kernel's frames, which have no outer VLAN tag, or for whole frames in one piece."""
+        from fastcap.language.kernel import lower_live, lower_whole
+
+        lower_classic = lower_live if live else lower_whole
+        return lower_classic(self.tree, self.program, self.linktype, snaplen, self.vlan)
+
+    def explain(self, snaplen: int | None = None) -> str:
+        """What is compared with what, what happens on short and on tagged frames, where it runs
+        in a live capture, and the closest tcpdump command, in plain words."""
         from fastcap.language.explain import explain
 
-        return explain(self.tree, name_of(self.linktype))
+        lines = [explain(self.tree, self.linktype, self.vlan)]
+        if not isinstance(self.tree, Pcap) or self.tree.text.strip():
+            lowered = self.classic(snaplen or LONGEST_FRAME, live=True)
+            where = "in user space" if len(lowered.instructions) == 1 else (
+                "in the kernel as far as that can decide, then in user space")  # fmt: skip
+            lines.append(f"While capturing it runs {'in the kernel' if lowered.exact else where}.")
+        if snaplen is not None and (note := self.snaplen_note(snaplen)):
+            lines.append(note[0].upper() + note[1:] + ".")
+        return "\n".join(lines)
+
+    def tree_as_json(self) -> dict[str, Any]:
+        """The tree as lists and dictionaries."""
+        from fastcap.language.tree import as_json
+
+        return as_json(self.tree)
 
     def __repr__(self) -> str:
         return f"<fastcap.Filter {self.expression!r} for {name_of(self.linktype)}>"
 
-    def __reduce__(self) -> tuple[type[Filter], tuple[str, int]]:
-        return Filter, (self.expression, self.linktype)
+    def __reduce__(self) -> tuple[object, tuple[str, int, str, Tree, Program]]:
+        # as it is, and not compiled again: a file of addresses may have changed
+        return _again, (self.expression, self.linktype, self.vlan, self.tree, self.program)
 
 
-def compile(expression: str, linktype: int | str = ETHERNET) -> Filter:
-    """Compiles pcap-filter text, Blob comparisons, or both joined, for frames of a link type.
+def _again(expression: str, linktype: int, vlan: str, tree: Tree, program: Program) -> Filter:
+    made = Filter.__new__(Filter)
+    made._make(expression, linktype, vlan, tree, program)
+    return made
+
+
+def compile(expression: str, linktype: int | str = ETHERNET, *, vlan: str = "wire") -> Filter:
+    """Compiles a filter for frames of a link type: pcap-filter text, Blob comparisons, field
+    names, and all of them joined (docs/filters.md).
 
     `linktype` is the number that files have or its name (`"ethernet"`, `"linux_sll"`); default
-    Ethernet. FilterError for what is no filter; ValueError for a link type that is not known.
+    Ethernet. With `vlan` "skip", pcap-filter text and field names see frames without their VLAN
+    tags. FilterError for what is no filter; ValueError for a link type that is not known.
 
     >>> web = compile("tcp port 443 or Blob(FrameData, 12, 2) == 0x86dd")
     >>> web.matches(bytes(12) + b"\\x86\\xdd")
     True
     """
-    return Filter(expression, number_of(linktype))
+    return Filter(expression, number_of(linktype), vlan)

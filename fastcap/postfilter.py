@@ -18,6 +18,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from fastcap._native.cancel import Cancel
 from fastcap._native.memory import Memory
 from fastcap._native.postfilter import NO_LIMIT
+from fastcap._native.program import NativeProgram
 from fastcap.errors import InputError, UsageError
 from fastcap.filter import Filter
 from fastcap.formats.linktypes import HOST_ORDER, LOOP, NULL
@@ -53,6 +54,7 @@ def filter_files(
     limit: int | None = None,
     output_size: int | None = None,
     on_damage: str = "stop",
+    vlan: str = "wire",
     force: bool = False,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -66,7 +68,8 @@ def filter_files(
     `jobs`: ranges worked on at once, default one a processor. `snaplen`: bytes of a frame that
     are kept. `limit`: matching frames after which it stops. `output_size`: bytes; the output
     becomes a series of files no longer than that. `on_damage`: "stop" reads a damaged input up to
-    the damage, and then the next input. `force` replaces existing files. `executor` runs the work
+    the damage, and then the next input. `vlan`: "skip" lets pcap-filter text and field names see
+    frames without their VLAN tags. `force` replaces existing files. `executor` runs the work
     in place of threads; with processes the frames come back through pipes. `range_bytes`: bytes
     of a file that are one task.
 
@@ -98,7 +101,7 @@ def filter_files(
     sources = _open_all(names)
     try:
         run = _Run(sources, jobs or _processors(), snaplen, limit, range_bytes, progress)
-        run.compile(expression)
+        run.compile(expression, vlan)
         target = None
         if output is not None:
             name = os.fsdecode(output)
@@ -116,6 +119,11 @@ def filter_files(
 
         result = run_waiting(work)
         series = target.name if target is not None and output_size is not None else None
+        if result.tagged_missed:
+            result.notes.append(
+                f"{result.tagged_missed:,} frames with VLAN tags do not match, and would without "
+                "the tags: --vlan skip"
+            )
         result.notes += _notes(sources, run.out_header, result.outputs, series)
         if target is not None:
             result.notes += notes_on(target, folders)
@@ -244,20 +252,22 @@ class _Run:
             _SMALLEST_RANGE, min(_LARGEST_RANGE, _IN_FLIGHT // self.in_flight)
         )
         self.filter: Filter | None = None
+        self.skipping: NativeProgram | None = None
         self.writes = False
         self.out_header = _out_header(sources, snaplen)
         self.result = FilterResult([InputReport(s.name, s.header) for s in sources])
         self.bytes_done = 0
         self.bytes_total = sum(source.size for source in sources)
 
-    def compile(self, expression: str) -> None:
+    def compile(self, expression: str, vlan: str) -> None:
         header = self.sources[0].header
         linktype = header.linktype
         if linktype == NULL and header.swapped and sys.byteorder == "little":
             # The address family of NULL frames is in the byte order of the capturing machine. Seen
             # from a little-endian one, frames of a big-endian one are LOOP frames.
             linktype = LOOP
-        self.filter = Filter(expression, linktype)
+        self.filter = Filter(expression, linktype, vlan)
+        self.skipping = self.filter.skipping()
 
     def committer(self, executor: Executor | None, cancel: Cancel) -> _Committer:
         own = None if executor else ThreadPoolExecutor(self.jobs, "fastcap-worker")
@@ -284,7 +294,14 @@ class _Run:
 
     def job(self, source: Source) -> Job:
         native = None if self.filter is None else self.filter.native
-        return Job(native, source.header.layout, self.out_header.layout, self.writes, self.limit)
+        return Job(
+            native,
+            source.header.layout,
+            self.out_header.layout,
+            self.writes,
+            self.limit,
+            self.skipping,
+        )
 
     def tasks(self) -> Iterator[tuple[int, Task | None]]:
         """The number of an input and a range of it, in order; None for a stream as a whole."""
@@ -393,7 +410,7 @@ class _Committer:
     def redo(self, task: Task) -> Result:
         """A wrong guess. A record that began before this range may reach into it or past it."""
         if self.expected >= task.stop:
-            return Result(0, Span(), self.expected, self.expected, None, False, b"")
+            return Result(0, Span(), self.expected, self.expected, None, False, b"", 0)
         self.run.result.ranges_redone += 1
         return self.again(task, task.job.limit)
 
@@ -414,6 +431,7 @@ class _Committer:
         report.frames_read += result.frames_read
         report.bytes_read += result.end - result.start
         report.span = report.span.joined(result.matched)
+        report.tagged_missed += result.tagged_missed
         self.expected = result.end
         self.left -= result.matched.frames
         if self.output is not None and result.matched.frames:

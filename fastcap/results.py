@@ -24,11 +24,13 @@ class Damage(NamedTuple):
 @dataclass
 class InputReport:
     """What was read of one input. `span` is of the matching frames; `bytes_read` counts its header
-    and whole records."""
+    and whole records. `tagged_missed`: frames with VLAN tags that the filter rejects and would take
+    without them."""
 
     path: str
     header: FileHeader
     frames_read: int = 0
+    tagged_missed: int = 0
     bytes_read: int = HEADER_SIZE
     span: Span = field(default_factory=Span)
     damage: list[Damage] = field(default_factory=list)
@@ -64,6 +66,10 @@ class FilterResult:
         return sum(report.span.frames for report in self.inputs)
 
     @property
+    def tagged_missed(self) -> int:
+        return sum(report.tagged_missed for report in self.inputs)
+
+    @property
     def bytes_read(self) -> int:
         return sum(report.bytes_read for report in self.inputs)
 
@@ -79,6 +85,7 @@ class FilterResult:
         return {
             "frames_read": self.frames_read,
             "frames_matched": self.frames_matched,
+            "tagged_missed": self.tagged_missed,
             "bytes_read": self.bytes_read,
             "bytes_written": self.bytes_written,
             "elapsed_s": self.elapsed_s,

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 class Job(NamedTuple):
     """What is the same for every range of an input. `program` None takes every frame; `keep`
-    says whether matching records come back or are only counted; `limit` is in frames."""
+    says whether matching records come back or are only counted; `limit` is in frames. `skipping`:
+    the same filter without VLAN tags, for frames that have them and are rejected."""
 
     program: NativeProgram | None
     layout: Layout
     out_layout: Layout
     keep: bool
     limit: int = NO_LIMIT
+    skipping: NativeProgram | None = None
 
 
 class Task(NamedTuple):
@@ -49,7 +51,8 @@ class Task(NamedTuple):
 
 class Result(NamedTuple):
     """What came of a range: offsets of the first record and behind the last one read, and the
-    matching records in the output's layout. `damage` says why reading ended before `stop`; `cut`
+    matching records in the output's layout; `tagged_missed` frames were rejected that `skipping`
+    takes. `damage` says why reading ended before `stop`; `cut`
     that it is because the bytes end inside a record."""
 
     frames_read: int
@@ -59,6 +62,7 @@ class Result(NamedTuple):
     damage: str | None
     cut: bool
     records: Buffer
+    tagged_missed: int
 
 
 def run_task(task: Task, cancel: Cancel, memory: Memory) -> Result:
@@ -104,6 +108,7 @@ def _settings(job: Job) -> dict[str, Any]:
         "out_layout": job.out_layout,
         "keep": job.keep,
         "limit": job.limit,
+        "skipping": job.skipping,
     }
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.sockets import KernelFilters
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
@@ -49,3 +52,11 @@ def needs(tool: str) -> str:
     if path is None:
         pytest.skip(f"{tool} is not installed")
     return path
+
+
+@pytest.fixture
+def sockets() -> Iterator[KernelFilters]:
+    """The kernel's interpreter of filters."""
+    pair = KernelFilters()
+    yield pair
+    pair.close()

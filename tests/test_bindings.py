@@ -121,5 +121,5 @@ def test_the_packed_instruction_has_the_size_of_the_c_struct() -> None:
     from fastcap._native.program import INSTRUCTION_SIZE
     from fastcap.language.program import Instruction, Program
 
-    code, _ = Program((Instruction(6, 1),)).packed()
+    code = Program((Instruction(6, 1),)).packed()[0]
     assert len(code) == INSTRUCTION_SIZE

@@ -145,8 +145,8 @@ def test_json_of_filter_has_the_promised_fields(source: str, tmp_path: Path) -> 
     done = run("filter", "ether[0] = 1", source, damaged, "-o", output, "--json", status=3)
     told = json.loads(done.stdout)
     assert list(told) == [
-        "frames_read", "frames_matched", "bytes_read", "bytes_written", "elapsed_s", "inputs",
-        "outputs",
+        "frames_read", "frames_matched", "tagged_missed", "bytes_read", "bytes_written",
+        "elapsed_s", "inputs", "outputs",
     ]  # fmt: skip
     assert told["frames_read"] == 199
     assert told["frames_matched"] == 40

@@ -68,16 +68,36 @@ cdef extern from "convert.h" nogil:
         fc_pcap_layout from_ "from"
         fc_pcap_layout to
 
+cdef extern from "set.h" nogil:
+    struct fc_ranges:
+        const uint32_t *pairs
+        uint32_t count
+
+cdef extern from "wide_set.h" nogil:
+    struct fc_wide_ranges:
+        const uint8_t *pairs
+        uint32_t count
+        uint32_t width
+
 cdef extern from "program.h" nogil:
     struct fc_instruction:
         pass
-    struct fc_set:
-        const uint32_t *values
-        uint32_t count
+    struct fc_pattern:
+        const uint8_t *bytes
+        uint32_t length
+    struct fc_program_source:
+        const fc_instruction *instructions
+        size_t count
+        const fc_ranges *sets
+        size_t set_count
+        const fc_wide_ranges *wide_sets
+        size_t wide_set_count
+        const fc_pattern *patterns
+        size_t pattern_count
+        uint32_t tags_at
     struct fc_program:
         pass
-    int fc_program_new(const fc_instruction *instructions, size_t count, const fc_set *sets,
-                       size_t set_count, fc_program **program, size_t *bad)
+    int fc_program_new(const fc_program_source *source, fc_program **program, size_t *bad)
     void fc_program_free(fc_program *program)
     uint32_t fc_program_run(const fc_program *program, const fc_frame *frame)
 
@@ -109,6 +129,7 @@ cdef extern from "postfilter.h" nogil:
     struct fc_postfilter:
         fc_convert convert
         const fc_program *program
+        const fc_program *skipping
         uint64_t limit
         bint keep
         const fc_cancel *cancel
@@ -119,6 +140,7 @@ cdef extern from "postfilter.h" nogil:
         uint64_t start
         uint64_t end
         fc_scan_stop stop
+        uint64_t tagged_missed
         fc_buffer output
     int fc_postfilter_range(const fc_postfilter *postfilter, int fd, uint64_t start, uint64_t stop,
                             uint64_t size, bint guess, fc_postfilter_result *result)

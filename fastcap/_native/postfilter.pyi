@@ -8,7 +8,7 @@ from fastcap.formats.pcap import Layout
 NO_LIMIT: int
 
 _Matched = tuple[int, int | None, int | None]
-_Result = tuple[int, _Matched, int, int, str | None, bool, NativeBytes]
+_Result = tuple[int, _Matched, int, int, str | None, bool, NativeBytes, int]
 
 def filter_range(
     fd: int,
@@ -22,6 +22,7 @@ def filter_range(
     out_layout: Layout,
     limit: int,
     keep: bool,
+    skipping: NativeProgram | None = None,
     cancel: Cancel,
     memory: Memory,
 ) -> _Result: ...
@@ -33,6 +34,7 @@ def filter_bytes(
     out_layout: Layout,
     limit: int,
     keep: bool,
+    skipping: NativeProgram | None = None,
     cancel: Cancel,
     memory: Memory,
 ) -> _Result: ...

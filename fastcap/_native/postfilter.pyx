@@ -21,12 +21,13 @@ NO_LIMIT = 0xFFFFFFFFFFFFFFFF
 
 
 cdef fc_postfilter settings(NativeProgram program, object layout, object out_layout,
-                            uint64_t limit, bint keep, Cancel cancel,
+                            uint64_t limit, bint keep, NativeProgram skipping, Cancel cancel,
                             fc_postfilter_memory *memory) except *:
     cdef fc_postfilter postfilter
     postfilter.convert.from_ = layout_of(layout)
     postfilter.convert.to = layout_of(out_layout)
     postfilter.program = program.c if program is not None else NULL
+    postfilter.skipping = skipping.c if skipping is not None else NULL
     postfilter.limit = limit
     postfilter.keep = keep
     postfilter.cancel = &cancel.c
@@ -63,18 +64,20 @@ cdef tuple as_tuple(fc_postfilter_result *result, Memory memory):
         damage.decode() if damage is not NULL else None,
         fc_scan_is_cut(result.stop),
         output,
+        result.tagged_missed,
     )
 
 
 def filter_range(int fd, uint64_t start, uint64_t stop, uint64_t size, bint guess, *,
                  NativeProgram program, layout, out_layout, uint64_t limit, bint keep,
-                 Cancel cancel not None, Memory memory not None) -> tuple:
+                 NativeProgram skipping=None, Cancel cancel not None,
+                 Memory memory not None) -> tuple:
     """fc_postfilter_range (csrc/postfilter.h): frames read; frames matched with their earliest
-    and latest time; offsets of the first record and behind the last; damage or
-    None; whether it is that the bytes end inside a record; output."""
+    and latest time; offsets of the first record and behind the last; damage or None; whether it is
+    that the bytes end inside a record; output; frames that only `skipping` takes."""
     cdef fc_postfilter_memory buffers
     cdef fc_postfilter postfilter = settings(
-        program, layout, out_layout, limit, keep, cancel, &buffers
+        program, layout, out_layout, limit, keep, skipping, cancel, &buffers
     )
     cdef fc_postfilter_result result
     cdef int status
@@ -87,12 +90,13 @@ def filter_range(int fd, uint64_t start, uint64_t stop, uint64_t size, bint gues
 
 
 def filter_bytes(const unsigned char[::1] data not None, *, NativeProgram program, layout,
-                 out_layout, uint64_t limit, bint keep, Cancel cancel not None,
+                 out_layout, uint64_t limit, bint keep,
+                 NativeProgram skipping=None, Cancel cancel not None,
                  Memory memory not None) -> tuple:
     """The same for bytes in memory that start with a record; offsets count from their start."""
     cdef fc_postfilter_memory buffers
     cdef fc_postfilter postfilter = settings(
-        program, layout, out_layout, limit, keep, cancel, &buffers
+        program, layout, out_layout, limit, keep, skipping, cancel, &buffers
     )
     cdef fc_postfilter_result result
     cdef size_t length = data.shape[0]

@@ -2,5 +2,4 @@ from fastcap._native.csrc cimport fc_program
 
 cdef class NativeProgram:
     cdef fc_program *c
-    cdef bytes _instructions
-    cdef tuple _sets
+    cdef tuple _parts

@@ -23,6 +23,8 @@ from fastcap.waiting import NoMoreThreadsError
 _COMMANDS = {
     "capture": "Write the frames of an interface into files that rotate.",
     "filter": "Keep the frames of captures that a filter takes.",
+    "compile": "Print the classic BPF program of a filter.",
+    "explain": "Say what a filter means.",
     "info": "Say what captures hold: format, frames, times, damage.",
 }
 # What hands that know tcpdump or tshark type.

@@ -16,7 +16,7 @@ import click
 from fastcap.capture import DEFAULT_BUFFER, DEFAULT_RING, DIRECTIONS, PRECISIONS, Capture
 from fastcap.cli import exit_codes
 from fastcap.cli.expression import read_filter
-from fastcap.cli.flags import ROTATE_SIZE, SIZE
+from fastcap.cli.flags import ROTATE_SIZE, SIZE, vlan_option
 from fastcap.cli.messages import say
 from fastcap.cli.status_line import StatusLine
 from fastcap.errors import InputError, UsageError
@@ -129,6 +129,7 @@ def _list_interfaces(ctx: click.Context, _param: click.Parameter, value: bool) -
     is_flag=True,
     help="Count what the kernel's filter rejects: costs about 0.1 us a frame.",
 )
+@vlan_option
 @click.option(
     "-D",
     "--list-interfaces",
@@ -158,8 +159,9 @@ def command(
       fastcap capture -i eth1 -G 60 -W 1440 -w /data/day.pcap 'not port 22'
       fastcap capture -i eth1 -w - | tshark -r -
 
-    EXPR is pcap-filter text, Blob comparisons, or both; it sees frames as they were on the wire,
-    VLAN tags included. A file has its name only when it is complete and on the disk.
+    EXPR is pcap-filter text, Blob comparisons, field names, or all of them (fastcap explain EXPR);
+    it sees frames as they were on the wire, before they are cut. A file has its name only when it
+    is complete and on the disk.
 
     SIGINT and SIGTERM stop, write what was received, and print the account; SIGHUP ends the file
     that is written; SIGUSR1 prints the counts. Exit status 3: frames were lost.
@@ -191,7 +193,7 @@ def command(
             on_end=signals.wake,
             **options,
         )
-        for note in capture.recovered:
+        for note in [*capture.recovered, *capture.notes]:
             say(note)
         gone = _run(capture, signals, duration)
     status = _report(capture, segments, as_json)
@@ -278,8 +280,9 @@ def _what(capture: Capture) -> str:
     kept = (
         "whole frames" if capture.snaplen >= LONGEST_FRAME else f"{capture.snaplen} bytes a frame"
     )
-    where = {"kernel": ", filter in the kernel", "user space": ", filter in user space", None: ""}
-    return f"{name_of(capture.linktype)}, {kept}{where[capture.filter_runs_in]}"
+    runs = capture.filter_runs_in
+    where = "" if runs is None else f", filter in {'the ' if runs[0] == 'k' else ''}{runs}"
+    return f"{name_of(capture.linktype)}, {kept}{where}"
 
 
 class _Link:

@@ -19,3 +19,12 @@ def read_filter(path: str) -> str:
         raise InputError(f"{path}: {why(error)}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not text, so not a filter") from error
+
+
+def one_filter(words: tuple[str, ...], filter_file: str | None) -> str:
+    """The filter of a command whose words are nothing else, as tcpdump's are."""
+    if filter_file is None:
+        return " ".join(words)
+    if words:
+        raise UsageError("more than one filter: give words or -F")
+    return read_filter(filter_file)

@@ -8,11 +8,12 @@ import click
 
 from fastcap.cli import exit_codes
 from fastcap.cli.expression import read_filter
-from fastcap.cli.flags import SIZE, files_from_option, jobs_option
+from fastcap.cli.flags import SIZE, files_from_option, jobs_option, vlan_option
 from fastcap.cli.messages import say
 from fastcap.cli.progress import progress_bar
 from fastcap.errors import InputError, UsageError
 from fastcap.inputs import read_names
+from fastcap.language.fields import field_names
 from fastcap.postfilter import MOST_FRAMES, MOST_SNAPLEN, filter_files
 from fastcap.results import FilterResult
 
@@ -72,6 +73,7 @@ _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
     show_default=True,
     help="stop: use a damaged input up to the damage, then go on with the next.",
 )
+@vlan_option
 @click.option("--force", is_flag=True, help="Replace OUT where it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object.")
 def command(
@@ -86,24 +88,30 @@ def command(
     limit: int | None,
     output_size: int | None,
     on_damage: str,
+    vlan: str,
     force: bool,
     as_json: bool,
 ) -> int:
     """Keep the frames of captures that a filter takes, in the order of the inputs.
 
-    EXPR is pcap-filter text, Blob comparisons, or both joined by AND, OR, NOT and parentheses.
+    EXPR is pcap-filter text, Blob comparisons, field names, or all of them joined by AND, OR, NOT
+    and parentheses; fastcap explain EXPR says what it means.
     INPUT is a pcap file, a directory of them, a FIFO, or - for standard input.
 
     \b
       fastcap filter 'tcp port 443' net1_*.pcap -o web.pcap
-      fastcap filter 'Blob(FrameData, 26, 4) == 0x0a234567' /data --count
+      fastcap filter 'Blob(FrameData, 26, 4) == 10.35.69.103' /data --count
+      fastcap filter 'IPv4.Address IN @hosts.txt' /data -o suspects.pcap
       find /data -name '*.pcap' -print0 | fastcap filter -e udp --files-from - -o udp.pcap
 
     A directory stands for the captures in it and below: what is named like one or begins like one,
     but nothing hidden. All inputs have one link type.
 
-    A Blob comparison whose bytes were not captured is false, NOT of it is true; pcap-filter text
-    alone keeps libpcap's rule, that the frame is then rejected.
+    A comparison whose bytes were not captured is false, NOT of it is true; pcap-filter text alone
+    keeps libpcap's rule, that the frame is then rejected.
+
+    \b
+    Fields: FIELD_NAMES
     """
     text, inputs = _expression(words, expression, filter_file)
     if files_from is not None:
@@ -120,12 +128,16 @@ def command(
                 limit=limit,
                 output_size=output_size,
                 on_damage=on_damage,
+                vlan=vlan,
                 force=force,
                 progress=progress,
             )
         except InputError as error:
             raise _with_quoting_hint(error, words, bool(expression or filter_file)) from error
     return _report(result, count, as_json)
+
+
+command.help = (command.help or "").replace("FIELD_NAMES", field_names("\n      "))
 
 
 def _expression(

@@ -6,6 +6,7 @@ import re
 
 import click
 
+from fastcap.language.lower import VLAN_MODES
 from fastcap.postfilter import MOST_JOBS
 
 _SIZE = r"(?i:([0-9]+(?:\.[0-9]+)?)\s*([kmgt])(?:i?b)?)"  # compiled when it is used
@@ -63,4 +64,19 @@ jobs_option = click.option(
     type=click.IntRange(1, MOST_JOBS),
     metavar="N",
     help="Work on N ranges at once. Default: one a processor.",
+)
+vlan_option = click.option(
+    "--vlan",
+    type=click.Choice(VLAN_MODES),
+    default="wire",
+    show_default=True,
+    help="wire: filters see VLAN tags as they were on the wire. skip: pcap-filter text and field "
+    "names see frames without them, at any depth.",
+)
+linktype_option = click.option(
+    "--linktype",
+    default="ETHERNET",
+    show_default=True,
+    metavar="NAME",
+    help="What frames begin with: a name or number as in captures.",
 )

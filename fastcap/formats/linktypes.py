@@ -67,6 +67,9 @@ ALIASES = {"EN10MB": 1, "DLT_EN10MB": 1, "SLL": 113, "SLL2": 276, "RADIOTAP": 12
 # number in a file -> libpcap's DLT, where they differ on Linux
 _DLT = {100: 11, 101: 12, 102: 15, 103: 16, 106: 19}
 
+# Where the first VLAN tag begins: the place of the type of what the frame holds.
+TAGS_AT = {ETHERNET: 12, 113: 14}
+
 # The largest captured length that libpcap believes; 262,144 for all others.
 _LONG_FRAMES = {231: 128 << 20, 279: 8 << 20, 249: 1 << 20}
 LONGEST_FRAME = 262144

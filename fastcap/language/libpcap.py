@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from fastcap.errors import FilterError
 from fastcap.formats.linktypes import LONGEST_FRAME, dlt_of
 from fastcap.language.parser import alternatives
 
-# libpcap's optimiser is about cubic and holds the GIL: 3,000 unoptimised instructions, 100 hosts,
-# take it 0.05 s; 12,000 take 3 s. A program without it runs slower, and may load bytes that an
+# libpcap's optimiser is about cubic and holds the GIL: 6,000 unoptimised instructions, 200 hosts,
+# take it 0.4 s; 12,000 take 3 s. A program without it runs slower, and may load bytes that an
 # optimised one does not need: then it rejects a short frame which that one would not.
-OPTIMISE_UP_TO = 3000
+OPTIMISE_UP_TO = 6000
 # Without the optimiser libpcap is still quadratic (1,000 hosts 2.8 s), and recurses on the stack:
 # 10,000 end the process. What can be compiled in parts is; the rest has this limit.
 MOST_JOINS = 1000
 _PART = 50  # terms
 NETMASK = 0  # as tcpdump -r has it
 
+_ANCILLARY = 0xFFFFF000  # offsets from here on are no bytes of the frame
+_DIRECTIONS = re.compile(r"\b(?:inbound|outbound)\b")
 _CAPITALS = re.compile(r"\b(?:AND|OR|NOT)\b")
 _JOINS = re.compile(r"\b(?:and|or)\b|&&|\|\|", re.IGNORECASE)
 
@@ -32,6 +35,7 @@ class ClassicInstruction(NamedTuple):
     k: int
 
 
+@lru_cache(maxsize=16)  # a filter is compiled with and without tags, and for the kernel
 def compile_text(text: str, linktype: int) -> list[list[ClassicInstruction]]:
     """The programs that libpcap makes of `text` for frames of a link type (a number in a file):
     one, or of a long text several, of which one must take the frame. FilterError with libpcap's
@@ -76,7 +80,15 @@ def _compile(
         )
     except Exception as error:  # pcapy.PcapError, whose base is Exception
         raise FilterError(_refusal(text, str(error))) from None
-    return [ClassicInstruction(*instruction) for instruction in compiled.get_bpf()]
+    program = [ClassicInstruction(*instruction) for instruction in compiled.get_bpf()]
+    ancillary = any(
+        code & 7 == 0 and code & 0xE0 in (0x20, 0x40) and k >= _ANCILLARY
+        for code, _, _, k in program
+    )
+    if ancillary and _DIRECTIONS.search(text):
+        words = "a captured frame does not say its direction: capture with -Q in or -Q out"
+        raise FilterError(_refusal(text, words))
+    return program
 
 
 def _refusal(text: str, words: str) -> str:

@@ -1,8 +1,8 @@
-"""Filter text -> tree: Blob comparisons, pcap-filter text, and the two joined.
+"""Filter text -> tree: Blob comparisons, field names, pcap-filter text, and all of them joined.
 
-Text without a Blob comparison is libpcap's alone and goes to it as it is. Of the rest, Blob
-comparisons, AND, OR, NOT and the parentheses around them are read here; what lies between is
-pcap-filter text, passed on in the longest runs that there are.
+Text without a term of ours is libpcap's alone and goes to it as it is. Of the rest, our terms, AND,
+OR, NOT and the parentheses around them are read here; what lies between is pcap-filter text, passed
+on in the longest runs that there are: chunks.
 
 libpcap gives `and` and `or` equal rank, Network Monitor ranks AND higher. Where pcap-filter text
 takes part and the two rules read an expression differently, it is refused with both readings.
@@ -15,26 +15,65 @@ from bisect import bisect
 from typing import NoReturn
 
 from fastcap.errors import FilterError
+from fastcap.language import values
+from fastcap.language.fields import FIELDS, FieldRow
+from fastcap.language.ranges import Ranges, count, joined
 from fastcap.language.text import fault
-from fastcap.language.tree import And, Blob, Not, Or, Pcap, Tree
+from fastcap.language.tree import (
+    Among,
+    And,
+    Blob,
+    Compare,
+    Contains,
+    Field,
+    Not,
+    Or,
+    Pcap,
+    Tree,
+    terms_of,
+)
 from fastcap.language.words import moves_offsets, starts_primitive
 
 LONGEST_TEXT = 16 << 20  # characters
 DEEPEST = 100  # parentheses and NOTs inside each other
 LONGEST_BLOB = 16  # bytes
 LAST_OFFSET = 0x7FFFFFFF
+LONGEST_PATTERN = 1024  # bytes
+MOST_MASKED = 64  # values of a set of masked blobs that are no numbers of 1, 2 or 4 bytes
 
-_BLOB = re.compile(r"\bblob\s*\(", re.IGNORECASE)
+# Where a term of ours may begin: a Blob, a search, a name with an operator behind it.
+_OURS = re.compile(
+    r"\b(?:(?:blob|containsbin)\s*\(|"
+    r"(?:[a-z]\w*\.\w+|framelength|protocol)\s*(?:[=<>]|!=|&(?!&)|in\s*[@{]))",
+    re.IGNORECASE,
+)
+_FUNCTION = re.compile(r"(blob|containsbin)\s*\(", re.IGNORECASE)
+_NAME = re.compile(r"[a-z]\w*(?:\.\w+)?", re.IGNORECASE)
+_OPERATOR = re.compile(r"==|!=|<=|>=|<|>")
+_IN = re.compile(r"in(?=\s*[@{])", re.IGNORECASE)
+_MASK = re.compile(r"&(?!&)")
+_FILE = re.compile(r"@(?:\"([^\"]+)\"|'([^']+)'|([^\s()\"']+))")
+_LITERAL = re.compile(r"[\w.:/%-]+")
+_QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
 _SPACE = re.compile(r"\s*")
 _JOIN = re.compile(r"&&|\|\||(?:and|or)(?![\w.:-])", re.IGNORECASE)
 _NOT = re.compile(r"!(?!=)|not(?![\w.:-])", re.IGNORECASE)
 _WORD = re.compile(r"\\?[\w.:/-]+")
+_FRAME_DATA = re.compile("FrameData", re.IGNORECASE)
+_COMMA = re.compile(",")
+_OPEN = re.compile(r"\(")
+_CLOSE = re.compile(r"\)")
+_OPEN_BRACE = re.compile(r"\{")
+_COMMA_OR_BRACE = re.compile(r"[,}]")
+_COMMA_OR_CLOSE = re.compile(r"[,)]")
+_SINGLE_EQUAL = re.compile("=(?!=)")
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
-_IPV4 = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})(?![\w.])")
 _WORD_END = re.compile(r"[\w.:]")
 _UPPER = re.compile(r"(?<![\w.:\\-])(?:and|or|not)(?![\w.:-])", re.IGNORECASE)
 _OPERATORS = {"and": "and", "&&": "and", "or": "or", "||": "or"}
 _DIRECTIONS = {"src", "dst"}
+# netsh's form: Key=Value, and nothing but space between them
+_NETSH = re.compile(r"^\s*(?:[a-z]\w*\.\w+|protocol)\s*=(?!=)", re.IGNORECASE)
 
 
 def parse(text: str) -> Tree:
@@ -42,13 +81,15 @@ def parse(text: str) -> Tree:
 
     >>> parse("tcp port 443")
     Pcap(text='tcp port 443', at=0)
-    >>> parse("Blob(FrameData, 0, 2) == 0x0a23")
-    Blob(offset=0, length=2, equal=True, value=2595, at=0)
+    >>> parse("Blob(FrameData, 0, 2) == 0x0a23").operand
+    Blob(offset=0, length=2)
     """
     if len(text) > LONGEST_TEXT:
         raise FilterError(f"filter: longer than {LONGEST_TEXT:,} characters")
-    if not _BLOB.search(text):
+    if not _OURS.search(text):
         return Pcap(text)
+    if _NETSH.search(text):
+        return _Parser(text).netsh()
     return _Parser(text).parse()
 
 
@@ -94,7 +135,7 @@ class _Parser:
         self.at = 0
         self.before = 0  # where what was read last begins
         self.depth = 0
-        self.blobs = [match.start() for match in _BLOB.finditer(text)]
+        self.ours = [match.start() for match in _OURS.finditer(text)]
         self.closing = _matching_parentheses(text)
 
     def parse(self) -> Tree:
@@ -105,8 +146,8 @@ class _Parser:
             if moves_offsets(chunk.text):
                 self.at = chunk.at
                 self.fail(
-                    "vlan, mpls, pppoes and the like move what comes after them, but not across a "
-                    "Blob comparison: write all of the pcap-filter text in one piece"
+                    "vlan, mpls, pppoes and the like move what comes after them, but not across "
+                    "another kind of term: write all of the pcap-filter text in one piece"
                 )
         return tree
 
@@ -165,9 +206,9 @@ class _Parser:
             negations += 1
             self.skip_space()
         self.enter(negations)
-        if _BLOB.match(self.text, self.at):
-            term: Tree = self.blob()
-        elif self.text.startswith("(", self.at) and self.holds_blob(self.at):
+        if self.is_ours():
+            term: Tree = self.our_term()
+        elif self.text.startswith("(", self.at) and self.holds_ours(self.at):
             term = self.group()
         else:
             term, negations = self.pcap(start), 0
@@ -204,14 +245,16 @@ class _Parser:
             self.skip_space()
             if self.at >= len(self.text) or self.text[self.at] == ")":
                 break
-            if _BLOB.match(self.text, self.at):
+            if self.is_ours():
                 self.fail("expected AND or OR before this")
             if _JOIN.match(self.text, self.at) and not self.is_direction(words):
                 break
             words.append(self.pcap_piece())
             end = self.at
         if not words:
-            self.fail("expected a comparison here: Blob(…) == …, or pcap-filter text")
+            self.fail(
+                "expected a comparison here: Blob(…) == …, IPv4.Address == …, or pcap-filter text"
+            )
         self.at = end
         # libpcap knows these three in small letters only
         text = _UPPER.sub(lambda match: match.group().lower(), self.text[start:end])
@@ -240,51 +283,168 @@ class _Parser:
         following = _WORD.match(self.text, space.end() if space else match.end())
         return following is not None and following.group() in _DIRECTIONS - {words[-1]}
 
-    def holds_blob(self, opened: int) -> bool:
-        following = bisect(self.blobs, opened)
+    def is_ours(self) -> bool:
+        return _OURS.match(self.text, self.at) is not None
+
+    def holds_ours(self, opened: int) -> bool:
+        following = bisect(self.ours, opened)
         closed = self.closing.get(opened, len(self.text))
-        return following < len(self.blobs) and self.blobs[following] < closed
+        return following < len(self.ours) and self.ours[following] < closed
 
     def check_qualifiers(self, tree: Tree) -> None:
-        """A bare `443` would take its `port` from the term before: not across a Blob."""
+        """A bare `443` would take its `port` from the term before: not across a term of ours."""
         if isinstance(tree, (And, Or)):
             for term in tree.terms:
                 self.check_qualifiers(term)
         elif isinstance(tree, Pcap) and not starts_primitive(tree.text):
             self.at = tree.at
             self.fail(
-                "say what this is, as in 'host …' or 'port …': beside a Blob comparison "
+                "say what this is, as in 'host …' or 'port …': beside other kinds of terms "
                 "nothing is taken over from the term before"
             )
 
-    # ---- Blob comparisons ------------------------------------------------------------------
+    # ---- Our terms ---------------------------------------------------------------------------
+
+    def our_term(self) -> Tree:
+        at = self.at
+        match = _FUNCTION.match(self.text, at)
+        if match and match.group(1).lower() == "containsbin":
+            self.at = match.end()
+            return self.contains(at)
+        operand: Blob | Field
+        if match:
+            self.at = match.end()
+            operand = self.blob()
+        else:
+            operand = Field(self.field().name)
+        return self.comparison(operand, at)
 
     def blob(self) -> Blob:
-        at = self.at
-        self.at = self.text.index("(", self.at) + 1
-        self.expect(re.compile("FrameData", re.IGNORECASE), "FrameData")
-        self.expect(re.compile(","), "a comma")
+        self.expect(_FRAME_DATA, "FrameData")
+        self.expect(_COMMA, "a comma")
         offset = self.number("the offset, in bytes from the start of the frame")
         if offset > LAST_OFFSET:
             self.fail(f"the offset is at most {LAST_OFFSET:,}", back=True)
-        self.expect(re.compile(","), "a comma and the length in bytes")
+        self.expect(_COMMA, "a comma and the length in bytes")
         length = self.number("the length in bytes")
         if not 1 <= length <= LONGEST_BLOB:
             self.fail(f"the length is 1 to {LONGEST_BLOB} bytes", back=True)
-        self.expect(re.compile(r"\)"), "a closing parenthesis")
-        operator = self.expect(re.compile("==|!="), "== or !=")
-        value = self.value()
-        if value >> (8 * length):
-            self.fail(f"the value is wider than the blob, whose length is {length}", back=True)
-        return Blob(offset, length, operator == "==", value, at)
+        self.expect(_CLOSE, "a closing parenthesis")
+        return Blob(offset, length)
 
-    def value(self) -> int:
+    def field(self) -> FieldRow:
+        self.before = self.at
+        name = self.take(_NAME) or ""
+        row = FIELDS.get(name)
+        if row is None:
+            known = ", ".join(row.name for row in FIELDS.values())
+            self.fail(
+                "no field that fastcap knows (all others: Blob, or pcap-filter text); it knows "
+                + known,
+                back=True,
+            )
+        return row
+
+    def comparison(self, operand: Blob | Field, at: int) -> Tree:
+        mask = None
+        if self.take(_MASK) is not None:
+            mask = self.mask(operand)
+        if self.take(_IN) is not None:
+            return self.among(operand, mask, at)
+        what = "== != < <= > >= or IN {…}" if mask else "== != < <= > >= & or IN {…}"
+        operator = self.expect(_OPERATOR, what)
+        value = self.value(operand)
+        self.check_mask(operator, value, mask)
+        return Compare(operand, operator, value, mask, at)
+
+    def mask(self, operand: Blob | Field) -> int | None:
+        if isinstance(operand, Field):
+            self.fail("a mask is for Blobs: Blob(FrameData, …) & 0xF0 == 0x40", back=True)
+        mask = self.number("a mask such as 0xF0")
+        most = (1 << 8 * operand.length) - 1
+        if mask > most:
+            self.fail(f"the mask is wider than the blob, whose length is {operand.length}",
+                      back=True)  # fmt: skip
+        return None if mask == most else mask
+
+    def check_mask(self, operator: str, value: int, mask: int | None) -> None:
+        if mask is not None and operator in ("==", "!=") and value & ~mask:
+            self.fail(f"it has bits that the mask 0x{mask:x} takes away: never equal", back=True)
+
+    def value(self, operand: Blob | Field) -> int:
+        """One value of the operand's kind."""
+        ranges = self.literal(operand, networks=False)
+        return ranges[0]
+
+    def literal(self, operand: Blob | Field, *, networks: bool) -> tuple[int, int]:
+        kind = values.kind_of(operand)
         self.skip_space()
-        address = _IPV4.match(self.text, self.at)
-        if address and all(int(part) < 256 for part in address.groups()):
-            number = bytes(map(int, address.groups())).hex()
-            self.fail(f"expected a number: {address.group()} is 0x{number}")
-        return self.number("a number such as 0x0a234567 or 170083687")
+        self.before = self.at
+        quoted = _QUOTED.match(self.text, self.at)
+        match = quoted or _LITERAL.match(self.text, self.at)
+        if match is None:
+            self.fail(f"expected {kind.expected}")
+        self.at = match.end()
+        try:
+            if quoted:
+                return values.of_text(quoted[1] if quoted[1] is not None else quoted[2], kind)
+            return values.of_word(match.group(), kind, networks=networks)
+        except ValueError as error:
+            self.fail(str(error), back=True)
+
+    def among(self, operand: Blob | Field, mask: int | None, at: int) -> Tree:
+        self.skip_space()
+        self.before = self.at
+        ranges: Ranges
+        source = ""
+        if file := _FILE.match(self.text, self.at):
+            self.at = file.end()
+            source = file[1] or file[2] or file[3]
+            try:
+                ranges = values.of_file(source, values.kind_of(operand))
+            except ValueError as error:
+                self.fail(str(error), back=True)
+        else:
+            ranges = self.braces(operand, mask)
+        if mask is not None and isinstance(operand, Blob) and operand.length not in (1, 2, 4):
+            return self.masked_one_by_one(operand, mask, ranges, at)
+        return Among(operand, ranges, mask, source, at)
+
+    def braces(self, operand: Blob | Field, mask: int | None) -> Ranges:
+        self.expect(_OPEN_BRACE, "{ or @FILE")
+        found = []
+        while True:
+            found.append(self.literal(operand, networks=True))
+            if found[-1][0] == found[-1][1]:
+                self.check_mask("==", found[-1][0], mask)
+            if self.expect(_COMMA_OR_BRACE, "a comma or }") == "}":
+                return joined(found)
+
+    def masked_one_by_one(self, operand: Blob, mask: int, ranges: Ranges, at: int) -> Tree:
+        if count(ranges) > MOST_MASKED:
+            self.fail(
+                f"a mask, a blob of {operand.length} bytes and more than {MOST_MASKED} values: "
+                "only blobs of 1, 2 or 4 bytes can have these",
+                back=True,
+            )
+        alone = [value for first, last in ranges for value in range(first, last + 1)]
+        return Or(tuple(Compare(operand, "==", value, mask, at) for value in alone))
+
+    def contains(self, at: int) -> Contains:
+        self.expect(_FRAME_DATA, "FrameData")
+        self.expect(_COMMA, "a comma")
+        form = self.expect(re.compile("hex|ascii", re.IGNORECASE), "HEX or ASCII")
+        self.expect(_COMMA, "a comma")
+        self.expect(_QUOTED, 'what to look for, in quotes: "0A23"')
+        text = self.text[self.before + 1 : self.at - 1]
+        try:
+            pattern = values.bytes_of_hex(text) if form == "hex" else values.bytes_of_text(text)
+        except ValueError as error:
+            self.fail(str(error), back=True)
+        if not 1 <= len(pattern) <= LONGEST_PATTERN:
+            self.fail(f"what to look for is 1 to {LONGEST_PATTERN:,} bytes", back=True)
+        self.expect(_CLOSE, "a closing parenthesis")
+        return Contains(pattern, at)
 
     def number(self, what: str) -> int:
         text = self.expect(_NUMBER, what)
@@ -293,6 +453,57 @@ class _Parser:
         if len(text) > 2 * LONGEST_BLOB + 8:
             self.fail("a number this long fits nowhere", back=True)
         return int(text, 16 if text[:2] in ("0x", "0X") else 10)
+
+    # ---- netsh's form ------------------------------------------------------------------------
+
+    def netsh(self) -> Tree:
+        """Key=Value, Key=(Value, Value), Key=!Value …, all of which must hold."""
+        terms: list[Tree] = []
+        while True:
+            self.skip_space()
+            if self.at >= len(self.text):
+                return terms[0] if len(terms) == 1 else And(tuple(terms))
+            at = self.at
+            if _JOIN.match(self.text, at):
+                self.fail("netsh's form joins by a space alone; with AND, OR and NOT write ==")
+            row = self.field()
+            self.expect(_SINGLE_EQUAL, "= (netsh's form is Key=Value, with spaces between; in any "
+                        "other filter write ==)")  # fmt: skip
+            negated = self.take(re.compile("!")) is not None
+            term = self.netsh_value(Field(row.name), at)
+            terms.append(Not(term) if negated else term)
+
+    def netsh_value(self, operand: Field, at: int) -> Tree:
+        if self.take(_OPEN) is None:
+            first, last = self.netsh_range(operand)
+            if first == last:
+                return Compare(operand, "==", first, None, at)
+            return Among(operand, ((first, last),), None, "", at)
+        found = []
+        while True:
+            found.append(self.netsh_range(operand))
+            if self.expect(_COMMA_OR_CLOSE, "a comma or )") == ")":
+                return Among(operand, joined(found), None, "", at)
+
+    def netsh_range(self, operand: Field) -> tuple[int, int]:
+        """A value, or first-last."""
+        match = re.compile(r"\s*([\w.]+)-([\w.]+)").match(self.text, self.at)
+        if match is None or values.kind_of(operand).written in ("mac", "ipv6"):
+            return self.literal(operand, networks=True)
+        ends = []
+        for group in (1, 2):
+            self.before = match.start(group)
+            self.at = match.end()
+            try:
+                ends.append(
+                    values.of_word(match[group], values.kind_of(operand), networks=False)[0]
+                )
+            except ValueError as error:
+                self.fail(str(error), back=True)
+        self.before = match.start(1)
+        if ends[0] > ends[1]:
+            self.fail("a range goes from the smaller to the larger", back=True)
+        return ends[0], ends[1]
 
     # ---- Reading the text ------------------------------------------------------------------
 
@@ -323,13 +534,7 @@ class _Parser:
 
 def _chunks(tree: Tree) -> list[Pcap]:
     """The runs of pcap-filter text in a tree, in the order of the text."""
-    if isinstance(tree, Pcap):
-        return [tree]
-    if isinstance(tree, Not):
-        return _chunks(tree.term)
-    if isinstance(tree, (And, Or)):
-        return [chunk for term in tree.terms for chunk in _chunks(term)]
-    return []
+    return [term for term in terms_of(tree) if isinstance(term, Pcap)]
 
 
 # ---- Readings ------------------------------------------------------------------------------

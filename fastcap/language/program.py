@@ -11,14 +11,29 @@ from typing import NamedTuple
 LD_IMM = 0x00
 LDX_IMM = 0x01
 LD_ABS = {4: 0x20, 2: 0x28, 1: 0x30}
+LD_LEN = 0x80
+ADD_K = 0x04
+AND_K = 0x54
 JA = 0x05
 JEQ = 0x15
+JGT = 0x25
+JGE = 0x35
+TXA = 0x87
 RET = 0x06
 IN_SET = 0x105
+IN_WIDE = 0x115
+CONTAINS = 0x125
+JA_BACK = 0x135
+
+SKIPS_TAGS = 1  # flag
 
 ACCEPT = 0xFFFFFFFF
 
 _INSTRUCTION = struct.Struct("=HHIII")
+
+Range = tuple[int, int]
+Ranges = tuple[Range, ...]
+"""The first and the last number of each range, ascending and apart."""
 
 
 class Instruction(NamedTuple):
@@ -28,21 +43,38 @@ class Instruction(NamedTuple):
     k: int = 0
     on_true: int = 0
     on_false: int = 0
+    flags: int = 0
 
 
 class Program(NamedTuple):
-    """`sets` hold 32-bit numbers in ascending order."""
+    """`sets` are of 32-bit numbers; `wide_sets` a width in bytes and ranges of such numbers;
+    `patterns` what CONTAINS looks for; `tags_at` where VLAN tags begin in these frames, or 0."""
 
     instructions: tuple[Instruction, ...]
-    sets: tuple[tuple[int, ...], ...] = ()
+    sets: tuple[Ranges, ...] = ()
+    wide_sets: tuple[tuple[int, Ranges], ...] = ()
+    patterns: tuple[bytes, ...] = ()
+    tags_at: int = 0
 
-    def packed(self) -> tuple[bytes, tuple[bytes, ...]]:
+    def packed(self) -> Packed:
         """As fastcap._native.program.NativeProgram takes it."""
         pack = _INSTRUCTION.pack
         code = b"".join(
-            pack(code, 0, k, on_true, on_false) for code, k, on_true, on_false in self.instructions
+            pack(code, flags, k, on_true, on_false)
+            for code, k, on_true, on_false, flags in self.instructions
         )
-        return code, tuple(struct.pack(f"={len(values)}I", *values) for values in self.sets)
+        sets = tuple(
+            struct.pack(f"={2 * len(ranges)}I", *(end for pair in ranges for end in pair))
+            for ranges in self.sets
+        )
+        wide = tuple(
+            (width, b"".join(end.to_bytes(width, "big") for pair in ranges for end in pair))
+            for width, ranges in self.wide_sets
+        )
+        return code, sets, wide, self.patterns, self.tags_at
+
+
+Packed = tuple[bytes, tuple[bytes, ...], tuple[tuple[int, bytes], ...], tuple[bytes, ...], int]
 
 
 class Label:
@@ -56,23 +88,25 @@ class Builder:
     """Instructions with labels for targets; `build` turns labels into distances."""
 
     def __init__(self) -> None:
-        self.lines: list[tuple[int, int, Label | None, Label | None]] = []
-        self.sets: list[tuple[int, ...]] = []
+        self.lines: list[tuple[int, int, Label | None, Label | None, int]] = []
+        self.sets: list[Ranges] = []
+        self.wide_sets: list[tuple[int, Ranges]] = []
+        self.patterns: list[bytes] = []
 
     def emit(
-        self, code: int, k: int = 0, on_true: Label | None = None, on_false: Label | None = None
+        self,
+        code: int,
+        k: int = 0,
+        on_true: Label | None = None,
+        on_false: Label | None = None,
+        flags: int = 0,
     ) -> None:
-        self.lines.append((code, k, on_true, on_false))
+        self.lines.append((code, k, on_true, on_false, flags))
 
     def place(self, label: Label) -> None:
         label.at = len(self.lines)
 
-    def add_set(self, values: set[int]) -> int:
-        """The number of a set of these values."""
-        self.sets.append(tuple(sorted(values)))
-        return len(self.sets) - 1
-
-    def build(self) -> Program:
+    def build(self, tags_at: int = 0) -> Program:
         def distance(label: Label | None, line: int) -> int:
             if label is None:
                 return 0
@@ -80,10 +114,16 @@ class Builder:
             assert label.at > line, "jumps go forward"
             return label.at - line - 1
 
+        def instruction(line: int) -> Instruction:
+            code, k, on_true, on_false, flags = self.lines[line]
+            if code == JA and on_true is not None and on_true.at is not None and on_true.at <= line:
+                return Instruction(JA_BACK, line + 1 - on_true.at)
+            return Instruction(code, k, distance(on_true, line), distance(on_false, line), flags)
+
         return Program(
-            tuple(
-                Instruction(code, k, distance(on_true, line), distance(on_false, line))
-                for line, (code, k, on_true, on_false) in enumerate(self.lines)
-            ),
+            tuple(instruction(line) for line in range(len(self.lines))),
             tuple(self.sets),
+            tuple(self.wide_sets),
+            tuple(self.patterns),
+            tags_at,
         )

@@ -19,6 +19,7 @@ _STARTS = frozenset(
 )
 # After these libpcap reads all fields further behind, up to the end of the text.
 _MOVES = re.compile(r"(?<![\w.:\\-])(?:vlan|mpls|pppoed|pppoes|geneve|vxlan)(?![\w.:-])")
+_VLAN = re.compile(r"(?<![\w.:\\-])vlan(?![\w.:-])")
 _LEAD = re.compile(r"(?:\s|\(|!|not(?![\w.:-]))*", re.IGNORECASE)
 _FIRST = re.compile(r"[A-Za-z][\w-]*")
 _RELATION = re.compile(r"[<>=]")
@@ -31,6 +32,11 @@ def moves_offsets(text: str) -> bool:
     (True, False)
     """
     return _MOVES.search(text) is not None
+
+
+def asks_for_tags(text: str) -> bool:
+    """Whether pcap-filter text asks for VLAN tags itself."""
+    return _VLAN.search(text) is not None
 
 
 def starts_primitive(text: str) -> bool:

@@ -90,20 +90,20 @@ static inline size_t reference_convert(const uint8_t *from_bytes, const struct f
 
 /* Every code there is, as libpcap's and our documents list them. */
 static const uint16_t reference_codes[] = {
-    0x20,  0x28,  0x30,                         /* ld, ldh, ldb [k] */
-    0x40,  0x48,  0x50,                         /* ld, ldh, ldb [x + k] */
-    0xb1,                                       /* ldx 4*([k] & 0xf) */
-    0x00,  0x60,  0x80,                         /* ld #k, M[k], len */
-    0x01,  0x61,  0x81,                         /* ldx #k, M[k], len */
-    0x02,  0x03,                                /* st, stx */
-    0x04,  0x0c,  0x14, 0x1c, 0x24, 0x2c,       /* add, sub, mul by k and x */
-    0x34,  0x3c,  0x94, 0x9c,                   /* div, mod */
-    0x44,  0x4c,  0x54, 0x5c, 0xa4, 0xac,       /* or, and, xor */
-    0x64,  0x6c,  0x74, 0x7c, 0x84,             /* lsh, rsh, neg */
-    0x05,  0x15,  0x1d, 0x25, 0x2d, 0x35, 0x3d, /* ja, jeq, jgt, jge */
-    0x45,  0x4d,                                /* jset */
-    0x06,  0x16,  0x07, 0x87,                   /* ret k, ret a, tax, txa */
-    0x100, 0x105,                               /* ld captured, jmp in set */
+    0x20,  0x28,  0x30,                            /* ld, ldh, ldb [k] */
+    0x40,  0x48,  0x50,                            /* ld, ldh, ldb [x + k] */
+    0xb1,                                          /* ldx 4*([k] & 0xf) */
+    0x00,  0x60,  0x80,                            /* ld #k, M[k], len */
+    0x01,  0x61,  0x81,                            /* ldx #k, M[k], len */
+    0x02,  0x03,                                   /* st, stx */
+    0x04,  0x0c,  0x14,  0x1c,  0x24,  0x2c,       /* add, sub, mul by k and x */
+    0x34,  0x3c,  0x94,  0x9c,                     /* div, mod */
+    0x44,  0x4c,  0x54,  0x5c,  0xa4,  0xac,       /* or, and, xor */
+    0x64,  0x6c,  0x74,  0x7c,  0x84,              /* lsh, rsh, neg */
+    0x05,  0x15,  0x1d,  0x25,  0x2d,  0x35, 0x3d, /* ja, jeq, jgt, jge */
+    0x45,  0x4d,                                   /* jset */
+    0x06,  0x16,  0x07,  0x87,                     /* ret k, ret a, tax, txa */
+    0x100, 0x105, 0x115, 0x125, 0x135,             /* ld captured; jmp in set, in wide, contains */
 };
 enum { REFERENCE_CODES = sizeof reference_codes / sizeof *reference_codes };
 
@@ -130,15 +130,24 @@ static inline bool reference_is_divide(uint16_t code) {
 }
 
 /* True where instruction number `at` of `count` keeps every rule of program.h. */
-static inline bool reference_is_valid(const struct fc_instruction *i, size_t at, size_t count,
-                                      size_t set_count) {
+static inline bool reference_is_valid(const struct fc_program_source *source, size_t at) {
+    const struct fc_instruction *i = &source->instructions[at];
+    size_t count = source->count;
     uint64_t next = at + 1;
     bool true_inside = next + i->on_true < count;
     bool false_inside = next + i->on_false < count;
-    if (!reference_is_code(i->code) || i->reserved != 0)
+    bool sees_bytes = reference_is_load(i->code) || i->code == 0x80 || i->code == 0x81 ||
+                      i->code == 0x100 || i->code == 0x115;
+    if (!reference_is_code(i->code) || i->flags > (sees_bytes ? 1 : 0))
         return false;
     if (i->code == 0x105)
-        return true_inside && false_inside && i->k < set_count;
+        return true_inside && false_inside && i->k < source->set_count;
+    if (i->code == 0x115)
+        return true_inside && false_inside && i->k < source->wide_set_count;
+    if (i->code == 0x125)
+        return true_inside && false_inside && i->k < source->pattern_count;
+    if (i->code == 0x135)
+        return i->k >= 1 && i->k <= next;
     if (reference_class(i->code) == 6)
         return true;
     if (i->code == 0x05)
@@ -156,11 +165,49 @@ static inline bool reference_is_valid(const struct fc_instruction *i, size_t at,
     return true;
 }
 
-static inline bool reference_in_set(const struct fc_set *set, uint32_t value) {
+static inline bool reference_in_set(const struct fc_ranges *set, uint32_t value) {
     for (uint32_t i = 0; i < set->count; i++)
-        if (set->values[i] == value)
+        if (set->pairs[2 * i] <= value && value <= set->pairs[2 * i + 1])
             return true;
     return false;
+}
+
+static inline bool reference_in_wide(const struct fc_wide_ranges *set, const uint8_t *bytes) {
+    for (uint32_t i = 0; i < set->count; i++) {
+        const uint8_t *low = set->pairs + (size_t)2 * i * set->width;
+        if (memcmp(low, bytes, set->width) <= 0 && memcmp(bytes, low + set->width, set->width) <= 0)
+            return true;
+    }
+    return false;
+}
+
+static inline bool reference_contains(const struct fc_pattern *pattern, const uint8_t *frame,
+                                      uint32_t captured) {
+    for (uint64_t at = 0; at + pattern->length <= captured; at++)
+        if (memcmp(frame + at, pattern->bytes, pattern->length) == 0)
+            return true;
+    return false;
+}
+
+/* A frame in one piece, with or without its tags. */
+struct reference_frame {
+    uint8_t bytes[4096];
+    uint32_t captured;
+    uint32_t wire;
+};
+
+static inline void reference_without_tags(struct reference_frame *frame, uint32_t at) {
+    while (at != 0 && frame->captured >= at + 2) {
+        unsigned type = frame->bytes[at] * 256u + frame->bytes[at + 1];
+        if (type != 0x8100 && type != 0x88a8 && type != 0x9100)
+            return;
+        uint32_t there = frame->captured - at < 4 ? frame->captured - at : 4;
+        memmove(frame->bytes + at, frame->bytes + at + there, frame->captured - at - there);
+        frame->captured -= there;
+        frame->wire = frame->wire < 4 ? 0 : frame->wire - 4;
+        if (there < 4)
+            return;
+    }
 }
 
 static inline uint32_t reference_alu(int operation, uint64_t a, uint64_t b) {
@@ -187,22 +234,45 @@ static inline bool reference_test(int operation, uint32_t a, uint32_t b) {
                                : (a & b) != 0;
 }
 
-/* What a valid program returns for a frame that is one piece. Every step goes forward, so more
- * steps than instructions cannot be. */
-static inline uint32_t reference_run(const struct fc_instruction *program, size_t count,
-                                     const struct fc_set *sets, const uint8_t *frame,
-                                     uint32_t captured, uint32_t wire) {
+/* What a valid program returns for a frame that is one piece. */
+static inline uint32_t reference_run(const struct fc_program_source *source, const uint8_t *whole,
+                                     uint32_t length, uint32_t wire_length) {
+    const struct fc_instruction *program = source->instructions;
+    size_t count = source->count;
+    struct reference_frame bare = {.captured = length, .wire = wire_length};
+    if (source->tags_at != 0 && length != 0) {
+        if (length > sizeof bare.bytes)
+            abort();
+        memcpy(bare.bytes, whole, length);
+        reference_without_tags(&bare, source->tags_at);
+    }
     uint32_t a = 0;
     uint32_t x = 0;
     uint32_t memory[16] = {0};
+    uint64_t back = 0;
     for (uint64_t at = 0; at < count; at++) {
         const struct fc_instruction *i = &program[at];
         uint16_t code = i->code;
         uint32_t operand = (code & 0x08) ? x : i->k;
-        if (code == FC_LD_CAPTURED) {
+        bool skips = i->flags && source->tags_at != 0;
+        const uint8_t *frame = skips ? bare.bytes : whole;
+        uint32_t captured = skips ? bare.captured : length;
+        uint32_t wire = skips ? bare.wire : wire_length;
+        if (code == FC_JA_BACK) {
+            if (++back > 65536)
+                return 0;
+            at -= i->k; /* may pass 0: the loop adds 1 */
+        } else if (code == FC_LD_CAPTURED) {
             a = captured;
         } else if (code == FC_JMP_IN_SET) {
-            at += reference_in_set(&sets[i->k], a) ? i->on_true : i->on_false;
+            at += reference_in_set(&source->sets[i->k], a) ? i->on_true : i->on_false;
+        } else if (code == FC_JMP_IN_WIDE) {
+            const struct fc_wide_ranges *set = &source->wide_sets[i->k];
+            bool in = (uint64_t)a + set->width <= captured && reference_in_wide(set, frame + a);
+            at += in ? i->on_true : i->on_false;
+        } else if (code == FC_JMP_CONTAINS) {
+            at += reference_contains(&source->patterns[i->k], frame, captured) ? i->on_true
+                                                                               : i->on_false;
         } else if (reference_is_load(code)) {
             uint64_t size = code == 0xb1 || (code & 0x18) == 0x10 ? 1 : (code & 0x18) ? 2 : 4;
             uint64_t offset = i->k + ((code & 0xe0) == 0x40 ? (uint64_t)x : 0);

@@ -332,7 +332,8 @@ static struct fc_program *byte_is(uint32_t at, uint32_t value) {
     };
     struct fc_program *program;
     size_t bad;
-    if (fc_program_new(instructions, 4, NULL, 0, &program, &bad) < 0)
+    if (fc_program_new(&(struct fc_program_source){.instructions = instructions, .count = 4},
+                       &program, &bad) < 0)
         abort();
     return program;
 }

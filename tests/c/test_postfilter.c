@@ -86,7 +86,9 @@ static const struct fc_instruction some_frames[] = {
 static struct fc_program *some_program(void) {
     struct fc_program *program;
     size_t bad;
-    if (fc_program_new(some_frames, COUNT(some_frames), NULL, 0, &program, &bad) != FC_OK)
+    if (fc_program_new(
+            &(struct fc_program_source){.instructions = some_frames, .count = COUNT(some_frames)},
+            &program, &bad) != FC_OK)
         abort();
     return program;
 }
@@ -113,8 +115,10 @@ static struct expected expect(const struct fc_postfilter *postfilter, const uint
         uint32_t captured = record.captured < from->snaplen ? record.captured : from->snaplen;
         expected.frames_read++;
         expected.end += 16 + (uint64_t)record.captured;
-        if (postfilter->program && reference_run(some_frames, COUNT(some_frames), NULL, at + 16,
-                                                 captured, record.wire) == 0)
+        if (postfilter->program &&
+            reference_run(&(struct fc_program_source){.instructions = some_frames,
+                                                      .count = COUNT(some_frames)},
+                          at + 16, captured, record.wire) == 0)
             continue;
         int64_t ns = reference_nanoseconds(&record, from->nanoseconds);
         if (postfilter->keep && !postfilter->convert.to.nanoseconds)
@@ -312,7 +316,9 @@ static void programs_see_no_more_than_the_snaplen(void) {
         {.code = 0x30, .k = 19, .on_false = 1}, {.code = 0x06, .k = 1}, {.code = 0x06, .k = 0}};
     struct fc_program *program;
     size_t bad;
-    CHECK_IS(fc_program_new(instructions, 3, NULL, 0, &program, &bad), FC_OK);
+    CHECK_IS(fc_program_new(&(struct fc_program_source){.instructions = instructions, .count = 3},
+                            &program, &bad),
+             FC_OK);
     for (uint32_t snaplen = 17; snaplen < 24; snaplen++) {
         struct fc_pcap_layout layout = layout_number(0);
         struct fc_postfilter_result result;

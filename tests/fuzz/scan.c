@@ -72,7 +72,8 @@ static bool truth_matches(const struct settings *settings, const uint8_t *frame,
     uint32_t snaplen = settings->from.snaplen;
     uint32_t captured = record->captured < snaplen ? record->captured : snaplen;
     return !settings->with_program ||
-           reference_run(odd_frames, 4, NULL, frame, captured, record->wire) != 0;
+           reference_run(&(struct fc_program_source){.instructions = odd_frames, .count = 4}, frame,
+                         captured, record->wire) != 0;
 }
 
 static void check_columns(const struct settings *settings, const uint8_t *bytes, size_t length,
@@ -241,7 +242,8 @@ static void check_postfilter(const struct settings *settings, const uint8_t *byt
     struct fc_program *program;
     struct fc_postfilter_result result;
     size_t bad;
-    HOLDS(fc_program_new(odd_frames, 4, NULL, 0, &program, &bad) == FC_OK);
+    HOLDS(fc_program_new(&(struct fc_program_source){.instructions = odd_frames, .count = 4},
+                         &program, &bad) == FC_OK);
     struct fc_postfilter_memory memory = {0};
     const struct fc_postfilter postfilter = {
         .convert = {.from = settings->from, .to = settings->to},

@@ -51,39 +51,56 @@ def test_a_filter_that_the_kernel_runs_is_accounted_for(
         ]
 
 
+SEVEN = 'ContainsBin(FrameData, HEX, "07070809")'  # the serial's last byte, and what follows it
+MANY = ", ".join(map(str, range(1, 20_000, 3)))
+
+
 @pytest.mark.parametrize("counts", [False, True], ids=["not counted", "counted"])
 @pytest.mark.parametrize(
-    ("expression", "takes"),
+    ("expression", "runs_in", "takes"),
     [
-        ("Blob(FrameData, 21, 1) == 0x07", lambda number: number & 0xFF == 7),
-        ("NOT Blob(FrameData, 21, 1) == 0x07", lambda number: number & 0xFF != 7),
-        ("ether proto 0x88b5 and ether[21] & 3 = 1", lambda number: number & 3 == 1),
+        ("Blob(FrameData, 21, 1) == 0x07", "kernel", lambda number: number & 0xFF == 7),
+        ("NOT Blob(FrameData, 21, 1) == 0x07", "kernel", lambda number: number & 0xFF != 7),
         # behind what is kept: a filter sees the frame before it is cut
-        ("ether[70] = 9", lambda number: sent_frame(number, 80)[70] == 9),
-        ("Blob(FrameData, 79, 1) == 0x10", lambda number: sent_frame(number, 80)[79] == 0x10),
-        ("len = 80 and ether[21] = 200", lambda number: number & 0xFF == 200),
-        ("greater 81", lambda _: False),
-        ("Blob(FrameData, 80, 1) == 0x00", lambda _: False),
+        ("ether[70] = 9", "kernel", lambda number: sent_frame(number, 80)[70] == 9),
+        ("Blob(FrameData, 79, 1) == 0x10", "kernel", lambda n: sent_frame(n, 80)[79] == 0x10),
+        ("len = 80 and ether[21] = 200", "kernel", lambda number: number & 0xFF == 200),
+        ("greater 81", "kernel", lambda _: False),
+        ("Blob(FrameData, 80, 1) == 0x00", "kernel", lambda _: False),
+        (SEVEN, "user space", lambda number: number & 0xFF == 7),
+        (f"NOT {SEVEN}", "user space", lambda number: number & 0xFF != 7),
+        (f"Blob(FrameData, 20, 1) == 1 AND {SEVEN}", "kernel, then user space",
+         lambda number: number & 0xFFFF == 0x107),
+        (f"Blob(FrameData, 18, 4) IN {{{MANY}}}", "kernel, then user space",
+         lambda number: number % 3 == 1),
+        # behind what is kept, in user space
+        (f"Blob(FrameData, 79, 1) == 0x10 AND NOT {SEVEN}", "kernel, then user space",
+         lambda n: sent_frame(n, 80)[79] == 0x10),
     ],
-)
-def test_a_filter_in_user_space_decides_on_whole_frames_and_is_accounted_for(
-    network: Network, tmp_path: Path, expression: str, takes: Callable[[int], bool], counts: bool
+    ids=lambda value: value[:40] if isinstance(value, str) else None,
+)  # fmt: skip
+def test_a_filter_decides_on_whole_frames_wherever_it_runs_and_is_accounted_for(
+    network: Network,
+    tmp_path: Path,
+    expression: str,
+    runs_in: str,
+    takes: Callable[[int], bool],
+    counts: bool,
 ) -> None:
     words = [expression, *(["--count-rejected"] if counts else [])]
     capture = network.capture(tmp_path / "x.pcap", "-s", "40", *words)
     network.send(COUNT)
     ended = capture.end()
-    assert ended.json["filter"] == expression
-    ended.check_account()
+    assert (ended.json["filter"], ended.json["filter_runs_in"]) == (expression, runs_in)
     expected = [number for number in range(COUNT) if takes(number)]
     frames = ended.frames()
     assert serials(frames) == expected
     assert all(len(frame.data) == 40 and frame.wire == 80 for frame in frames)
     rejected = ended.json["account"]["frames_rejected_filter"]
-    if counts or ended.json["filter_runs_in"] == "user space":
+    if counts or runs_in == "user space":
         ended.check_account(sent=COUNT)
         assert rejected == COUNT - len(expected)
-    else:
+    else:  # nobody counts what the kernel rejects
         ended.check_account(sent=len(expected))
         assert rejected is None
 

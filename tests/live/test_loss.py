@@ -64,7 +64,7 @@ def test_drops_and_rejections_by_a_filter_in_user_space_are_told_apart(
     network: Network, tmp_path: Path
 ) -> None:
     capture = network.capture(
-        tmp_path / "x.pcap", "-s", "80", "Blob(FrameData, 21, 1) == 0x07",
+        tmp_path / "x.pcap", "-s", "80", 'ContainsBin(FrameData, HEX, "07070809")',
         memory=("--ring", "64k", "--buffer", "8M"),
     )  # fmt: skip
     capture.send_signal(signal.SIGSTOP)
