@@ -59,6 +59,9 @@ enum {
     FUSED_W_JEQ = 0x200,
     FUSED_H_JEQ = 0x208,
     FUSED_B_JEQ = 0x210,
+    FUSED_W_IN_SET = 0x220,
+    FUSED_H_IN_SET = 0x228,
+    FUSED_B_IN_SET = 0x230,
 };
 
 /* An instruction as it runs. Targets count from the next operation, as in fc_instruction. */
@@ -66,7 +69,7 @@ struct operation {
     uint16_t code;
     bool skips; /* FC_SKIPS_TAGS */
     uint32_t k;
-    uint32_t value; /* fused: what A is compared with */
+    uint32_t value; /* fused: what A is compared with, or the set */
     uint32_t on_true;
     uint32_t on_false;
     uint32_t on_missing;
@@ -229,12 +232,17 @@ static bool is_valid(const struct fc_program_source *source, size_t *bad) {
 /* ---- Making ------------------------------------------------------------------------------ */
 
 static uint16_t fused_code(uint16_t load, uint16_t jump) {
-    if (jump != JEQ_K)
-        return 0;
-    return load == LD_W_ABS   ? FUSED_W_JEQ
-           : load == LD_H_ABS ? FUSED_H_JEQ
-           : load == LD_B_ABS ? FUSED_B_JEQ
-                              : 0;
+    if (jump == JEQ_K)
+        return load == LD_W_ABS   ? FUSED_W_JEQ
+               : load == LD_H_ABS ? FUSED_H_JEQ
+               : load == LD_B_ABS ? FUSED_B_JEQ
+                                  : 0;
+    if (jump == FC_JMP_IN_SET)
+        return load == LD_W_ABS   ? FUSED_W_IN_SET
+               : load == LD_H_ABS ? FUSED_H_IN_SET
+               : load == LD_B_ABS ? FUSED_B_IN_SET
+                                  : 0;
+    return 0;
 }
 
 /* The test stays where it is, for jumps that lead to it; the load before it does both. */
@@ -396,13 +404,14 @@ static const struct fc_frame_tags no_tags = {0};
     if (!load(frame, view, tags, op, (offset), (size), &(into)))                                   \
     op += op->on_missing
 #define JUMP_IF(test) op += (test) ? op->on_true : op->on_false
-#define FUSED(size)                                                                                \
+#define FUSED(size, test)                                                                          \
     if (load(frame, view, tags, op, op->k, (size), &a))                                            \
-        JUMP_IF(a == op->value);                                                                   \
+        JUMP_IF(test);                                                                             \
     else                                                                                           \
         op += op->on_missing
-#define WIRE     (view == SKIPPING && op->skips ? wire_without(frame, tags) : frame->wire)
-#define CAPTURED (frame->captured - (view == SKIPPING && op->skips ? tags->captured : 0))
+#define IN_SET(number) fc_set_has(&program->sets[number], a)
+#define WIRE           (view == SKIPPING && op->skips ? wire_without(frame, tags) : frame->wire)
+#define CAPTURED       (frame->captured - (view == SKIPPING && op->skips ? tags->captured : 0))
 
 /* `view` is a constant in each of the callers, so each gets a loop of its own. */
 static inline __attribute__((always_inline)) uint32_t run(const struct fc_program *program,
@@ -417,9 +426,12 @@ static inline __attribute__((always_inline)) uint32_t run(const struct fc_progra
         memset(memory, 0, sizeof memory);
     for (const struct operation *op = program->operations;; op++) {
         switch (op->code) {
-        case FUSED_W_JEQ: FUSED(4); break;
-        case FUSED_H_JEQ: FUSED(2); break;
-        case FUSED_B_JEQ: FUSED(1); break;
+        case FUSED_W_JEQ: FUSED(4, a == op->value); break;
+        case FUSED_H_JEQ: FUSED(2, a == op->value); break;
+        case FUSED_B_JEQ: FUSED(1, a == op->value); break;
+        case FUSED_W_IN_SET: FUSED(4, IN_SET(op->value)); break;
+        case FUSED_H_IN_SET: FUSED(2, IN_SET(op->value)); break;
+        case FUSED_B_IN_SET: FUSED(1, IN_SET(op->value)); break;
         case LD_W_ABS: LOAD_OR_GO(op->k, 4, a); break;
         case LD_H_ABS: LOAD_OR_GO(op->k, 2, a); break;
         case LD_B_ABS: LOAD_OR_GO(op->k, 1, a); break;
@@ -485,7 +497,7 @@ static inline __attribute__((always_inline)) uint32_t run(const struct fc_progra
         case JGE_X: JUMP_IF(a >= x); break;
         case JSET_K: JUMP_IF((a & op->k) != 0); break;
         case JSET_X: JUMP_IF((a & x) != 0); break;
-        case FC_JMP_IN_SET: JUMP_IF(fc_set_has(&program->sets[op->k], a)); break;
+        case FC_JMP_IN_SET: JUMP_IF(IN_SET(op->k)); break;
         case FC_JMP_IN_WIDE:
             JUMP_IF(is_in_wide(frame, view == SKIPPING && op->skips ? tags : &no_tags,
                                &program->wide_sets[op->k], a));

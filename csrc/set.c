@@ -32,38 +32,34 @@ static void each_piece(struct fc_set *set, const struct fc_ranges *ranges, piece
     }
 }
 
-static struct fc_set_root *root_of(struct fc_set *set, uint32_t upper, uint64_t *bit) {
-    *bit = UINT64_C(1) << (upper & 63);
-    return &set->roots[upper >> 6];
-}
-
 static void mark(struct fc_set *set, uint32_t upper, uint32_t low, uint32_t high) {
-    uint64_t bit;
-    struct fc_set_root *root = root_of(set, upper, &bit);
-    if (low == 0 && high == HALF)
-        root->all |= bit;
-    else
-        root->some |= bit;
+    uint64_t bit = UINT64_C(1) << (upper & 63);
+    set->any[upper >> 6] |= bit;
+    if (low != 0 || high != HALF)
+        set->roots[upper >> 6].some |= bit;
 }
 
-static struct fc_set_part *part_of(const struct fc_set *set, const struct fc_set_root *root,
-                                   uint64_t bit) {
+/* NULL: all its numbers are in the set. */
+static struct fc_set_part *part_of(const struct fc_set *set, uint32_t upper) {
+    const struct fc_set_root *root = &set->roots[upper >> 6];
+    uint64_t bit = UINT64_C(1) << (upper & 63);
+    if (!(root->some & bit))
+        return NULL;
     return &set->parts[root->before + (uint32_t)__builtin_popcountll(root->some & (bit - 1))];
 }
 
 static void count(struct fc_set *set, uint32_t upper, uint32_t low, uint32_t high) {
-    uint64_t bit;
-    struct fc_set_root *root = root_of(set, upper, &bit);
-    if (low != 0 || high != HALF)
-        part_of(set, root, bit)->count++;
+    (void)low;
+    (void)high;
+    struct fc_set_part *part = part_of(set, upper);
+    if (part != NULL)
+        part->count++;
 }
 
 static void fill(struct fc_set *set, uint32_t upper, uint32_t low, uint32_t high) {
-    uint64_t bit;
-    struct fc_set_root *root = root_of(set, upper, &bit);
-    if (low == 0 && high == HALF)
+    struct fc_set_part *part = part_of(set, upper);
+    if (part == NULL)
         return;
-    struct fc_set_part *part = part_of(set, root, bit);
     if (part->bits != NULL) {
         for (uint32_t value = low; value <= high; value++)
             part->bits[value >> 6] |= UINT64_C(1) << (value & 63);
@@ -120,9 +116,11 @@ void fc_set_free(struct fc_set *set) {
     set->pairs = NULL;
 }
 
-bool fc_set_part_has(const struct fc_set *set, const struct fc_set_root *root, uint64_t bit,
-                     uint32_t low) {
-    const struct fc_set_part *part = part_of(set, root, bit);
+bool fc_set_part_has(const struct fc_set *set, uint32_t value) {
+    const struct fc_set_part *part = part_of(set, value >> 16);
+    uint32_t low = value & HALF;
+    if (part == NULL)
+        return true;
     if (part->bits != NULL)
         return (part->bits[low >> 6] >> (low & 63) & 1) != 0;
     const uint16_t *pair = set->pairs + 2 * (size_t)part->first;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Sets of numbers of up to 32 bits, given as ranges, for look-ups in a few nanoseconds whatever
- * their size: a bit for each of the 65,536 upper halves says whether any, and another whether every
- * number below it is in the set; for the others a short list of ranges or a bit for each lower half
- * (as Roaring bitmaps do: Chambi et al., 2016, arXiv:1402.6407). Most look-ups end at the first
- * step, in 24 KiB.
+ * their size: a bit for each of the 65,536 upper halves says whether any number below it is in the
+ * set, another whether not all are; then there is a short list of ranges or a bit for each lower
+ * half (as Roaring bitmaps do: Chambi et al., 2016, arXiv:1402.6407). Most look-ups end at the
+ * first step, in 8 KiB.
  *
  * A set is read-only once it is made: any number of threads may look up in it.
  */
@@ -22,10 +22,9 @@ struct fc_ranges {
 
 bool fc_set_ranges_are_valid(const struct fc_ranges *ranges);
 
-/* Upper halves, 64 of them: bits for those of which all numbers are in the set, and for those of
- * which some are; of the latter there are `before` in front of these. */
+/* Upper halves, 64 of them: bits for those of which some numbers are in the set, but not all; of
+ * these there are `before` in front. */
 struct fc_set_root {
-    uint64_t all;
     uint64_t some;
     uint32_t before;
 };
@@ -40,6 +39,7 @@ struct fc_set_part {
 enum { FC_SET_ROOTS = 1024 };
 
 struct fc_set {
+    uint64_t any[FC_SET_ROOTS]; /* a bit for each upper half */
     struct fc_set_root roots[FC_SET_ROOTS];
     struct fc_set_part *parts;
     uint32_t part_count;
@@ -50,15 +50,13 @@ struct fc_set {
 int fc_set_make(struct fc_set *set, const struct fc_ranges *ranges);
 void fc_set_free(struct fc_set *set);
 
-bool fc_set_part_has(const struct fc_set *set, const struct fc_set_root *root, uint64_t bit,
-                     uint32_t low);
+/* Of a number whose upper half is not empty. */
+bool fc_set_part_has(const struct fc_set *set, uint32_t value);
 
 static inline bool fc_set_has(const struct fc_set *set, uint32_t value) {
-    const struct fc_set_root *root = &set->roots[value >> 22];
-    uint64_t bit = UINT64_C(1) << (value >> 16 & 63);
-    if (!((root->all | root->some) & bit))
+    if (!(set->any[value >> 22] >> (value >> 16 & 63) & 1))
         return false;
-    return (root->all & bit) || fc_set_part_has(set, root, bit, value & 0xffff);
+    return fc_set_part_has(set, value);
 }
 
 #endif
