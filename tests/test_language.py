@@ -165,6 +165,12 @@ def test_what_the_two_rules_read_differently_is_refused_with_both(expression: st
     assert first != second
 
 
+def test_what_a_bare_value_may_mean_is_shown() -> None:
+    message = refusal(f"tcp and src port 80 or {A} or 443")
+    assert f"    tcp and src port 80 or {A} or src port 443\n" in message
+    assert f"    tcp and src port 80 or {A} or host 443\n" in message
+
+
 @pytest.mark.parametrize(
     ("expression", "at"),
     [

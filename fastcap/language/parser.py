@@ -32,7 +32,7 @@ from fastcap.language.tree import (
     Tree,
     terms_of,
 )
-from fastcap.language.words import moves_offsets, starts_primitive
+from fastcap.language.words import last_qualifier, moves_offsets, starts_primitive
 
 LONGEST_TEXT = 16 << 20  # characters
 DEEPEST = 100  # parentheses and NOTs inside each other
@@ -66,6 +66,7 @@ _CLOSE = re.compile(r"\)")
 _OPEN_BRACE = re.compile(r"\{")
 _COMMA_OR_BRACE = re.compile(r"[,}]")
 _COMMA_OR_CLOSE = re.compile(r"[,)]")
+_MOST_SHOWN = 200  # characters of an expression that a message repeats
 _SINGLE_EQUAL = re.compile("=(?!=)")
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 _WORD_END = re.compile(r"[\w.:]")
@@ -291,17 +292,29 @@ class _Parser:
         closed = self.closing.get(opened, len(self.text))
         return following < len(self.ours) and self.ours[following] < closed
 
-    def check_qualifiers(self, tree: Tree) -> None:
-        """A bare `443` would take its `port` from the term before: not across a term of ours."""
+    def check_qualifiers(self, tree: Tree, before: str = "") -> str:
+        """A bare `443` would take its `port` from the term before: not across a term of ours.
+        Returns what would be taken over from this tree."""
         if isinstance(tree, (And, Or)):
             for term in tree.terms:
-                self.check_qualifiers(term)
-        elif isinstance(tree, Pcap) and not starts_primitive(tree.text):
-            self.at = tree.at
-            self.fail(
-                "say what this is, as in 'host …' or 'port …': beside other kinds of terms "
-                "nothing is taken over from the term before"
-            )
+                before = self.check_qualifiers(term, before)
+        elif isinstance(tree, Pcap):
+            if not starts_primitive(tree.text):
+                self.fail_unqualified(tree, before)
+            before = last_qualifier(tree.text) or before
+        return before
+
+    def fail_unqualified(self, term: Pcap, before: str) -> NoReturn:
+        self.at = term.at
+        words = (
+            "say what this is, as in 'host …' or 'port …': beside other kinds of terms nothing is "
+            "taken over from the term before"
+        )
+        if before and len(self.text) <= _MOST_SHOWN:
+            start, rest = self.text[: term.at], self.text[term.at :].rstrip()
+            own = "host" if before != "host" else "port"
+            words += f". It could be\n    {start}{before} {rest}\n    {start}{own} {rest}"
+        self.fail(words)
 
     # ---- Our terms ---------------------------------------------------------------------------
 

@@ -55,3 +55,20 @@ def starts_primitive(text: str) -> bool:
     # a number or an arithmetic expression begins a relation, or is a bare value
     first_term = re.split(r"\b(?:and|or)\b|&&|\|\|", rest, maxsplit=1)[0]
     return _RELATION.search(first_term) is not None
+
+
+def last_qualifier(text: str) -> str:
+    """What libpcap would take over from a run of pcap-filter text for a bare value behind it.
+
+    >>> last_qualifier("tcp and src port 80 or 443")
+    'src port'
+    """
+    found, words = "", []
+    for word in re.findall(r"[\w.:-]+|\S", text):
+        if word in _STARTS:
+            words.append(word)
+            continue
+        if words and word not in ("and", "or", "not", "!", "(", ")", "[", "&", "|"):
+            found = " ".join(words)
+        words = []
+    return found
