@@ -46,6 +46,9 @@ _FLUSH_NS = 1_000_000_000
 _SOL_PACKET, _IGNORE_OUTGOING = 263, 23
 _SO_ATTACH_FILTER = 26
 _ETH_P_ALL = 3
+# Instructions, less what a direction adds: what net.core.optmem_max allows by default now, and
+# before Linux 6.3.
+_LONGEST_FILTERS = (4000, 2000)
 
 
 class Status(NamedTuple):
@@ -205,11 +208,14 @@ class Capture:
             taken = kernel.everything(self.snaplen)
             return _Plan(direction, self.snaplen, kernel.only(direction, taken), None, False)
         filter = self.filter
-        lowered = kernel.lower_live(
-            filter.tree, filter.program, self.linktype, self.snaplen, filter.vlan
-        )
-        instructions = kernel.only(direction, lowered.instructions)
-        if len(lowered.instructions) > 1 and not _kernel_takes(instructions):
+        for longest in _LONGEST_FILTERS:
+            lowered = kernel.lower_live(
+                filter.tree, filter.program, self.linktype, self.snaplen, filter.vlan, longest
+            )
+            instructions = kernel.only(direction, lowered.instructions)
+            if len(lowered.instructions) == 1 or _kernel_takes(instructions):
+                break
+        else:
             self.notes.append("the kernel refuses the filter: it runs in user space alone")
             lowered = kernel.KernelFilter(kernel.everything(LONGEST_FRAME), False, LONGEST_FRAME)
             instructions = kernel.only(direction, lowered.instructions)

@@ -20,7 +20,8 @@ _JUMP = 5  # class, code & 7
 class ClassicBuilder:
     """Lines of a program; `build` lays them out."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = MOST_INSTRUCTIONS) -> None:
+        self.longest = longest
         self.lines: list[tuple[int, int, Label | None, Label | None]] = []
 
     def emit(
@@ -32,8 +33,8 @@ class ClassicBuilder:
         label.at = len(self.lines)
 
     def build(self) -> list[ClassicInstruction] | None:
-        """None where it is longer than the kernel takes."""
-        if len(self.lines) > MOST_INSTRUCTIONS:
+        """None where it is longer than `longest`."""
+        if len(self.lines) > self.longest:
             return None
         sizes = [1] * len(self.lines)
         while True:
@@ -44,7 +45,7 @@ class ClassicBuilder:
             if grown == sizes:
                 break
             sizes = grown
-        if starts[-1] > MOST_INSTRUCTIONS:
+        if starts[-1] > self.longest:
             return None
         return [laid for line in range(len(self.lines)) for laid in self.lay_out(line, starts)]
 

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from fastcap.formats.linktypes import ETHERNET, LONGEST_FRAME
-from fastcap.language.classic import ClassicBuilder, can_reject
+from fastcap.language.classic import MOST_INSTRUCTIONS, ClassicBuilder, can_reject
 from fastcap.language.fields import FIELDS
 from fastcap.language.libpcap import ClassicInstruction, compile_text
 from fastcap.language.lower import MOST_ONE_BY_ONE, lower, with_sets
@@ -89,11 +89,16 @@ def everything(snaplen: int) -> list[ClassicInstruction]:
 
 
 def lower_live(
-    tree: Tree, program: Program, linktype: int, snaplen: int, vlan: str
+    tree: Tree,
+    program: Program,
+    linktype: int,
+    snaplen: int,
+    vlan: str,
+    longest: int = MOST_INSTRUCTIONS,
 ) -> KernelFilter:
     """The kernel's filter for a tree and its program: exact if it can be, else a superset that is
-    as narrow as fits; at worst it takes everything."""
-    return _lower(tree, program, linktype, snaplen, vlan, live=True)
+    as narrow as fits into `longest` instructions; at worst it takes everything."""
+    return _lower(tree, program, linktype, snaplen, vlan, longest, live=True)
 
 
 def lower_whole(
@@ -107,20 +112,27 @@ def lower_whole(
                 one._replace(k=snaplen) if one.code == RET and one.k else one for one in parts[0]
             ]
             return KernelFilter(taken, True, snaplen)
-    return _lower(tree, program, linktype, snaplen, vlan, live=False)
+    return _lower(tree, program, linktype, snaplen, vlan, MOST_INSTRUCTIONS, live=False)
 
 
 def _lower(
-    tree: Tree, program: Program, linktype: int, snaplen: int, vlan: str, *, live: bool
+    tree: Tree,
+    program: Program,
+    linktype: int,
+    snaplen: int,
+    vlan: str,
+    longest: int,
+    *,
+    live: bool,
 ) -> KernelFilter:
     needed = max(snaplen, bytes_needed(program), _SHORTEST)
-    exact = _lowered(program, linktype, snaplen, live=live)
+    exact = _lowered(program, linktype, snaplen, longest, live=live)
     if exact is not None and exact.exact:
         return exact
-    found = _lowered(program, linktype, needed, live=live) if exact is not None else None
+    found = _lowered(program, linktype, needed, longest, live=live) if exact is not None else None
     for most in _FEWER if found is None else ():
         loose = lower(relaxed(tree, most), linktype, vlan=vlan)
-        found = _lowered(loose, linktype, needed, live=live)
+        found = _lowered(loose, linktype, needed, longest, live=live)
         if found is not None:
             break
     if found is None or not can_reject(found.instructions):
@@ -224,13 +236,15 @@ def _x_is_small(instructions: Sequence[Instruction]) -> bool:
     )
 
 
-def _lowered(program: Program, linktype: int, snaplen: int, *, live: bool) -> KernelFilter | None:
+def _lowered(
+    program: Program, linktype: int, snaplen: int, longest: int, *, live: bool
+) -> KernelFilter | None:
     """None where it has what the kernel has not, or is too long for it."""
-    if len(program.instructions) > 4096 or any(
+    if len(program.instructions) > longest or any(
         instruction.code in (IN_WIDE, CONTAINS, JA_BACK) for instruction in program.instructions
     ):
         return None
-    builder = ClassicBuilder()
+    builder = ClassicBuilder(longest)
     undecided = Label()
     plain, tagged = Label(), Label()
     copy = _Copy(program, builder, undecided, snaplen, ethernet=live and linktype == ETHERNET)

@@ -127,3 +127,28 @@ def test_a_capture_with_a_filter_is_what_the_post_filter_makes_of_one_without(
     later = read(tmp_path / "later.pcap")
     assert [frame.data for frame in found] == [frame.data for frame in later]
     assert len(later) == 20 + 1
+
+
+def test_a_filter_that_the_kernel_has_no_memory_for_runs_in_user_space_as_it_says(
+    network: Network, tmp_path: Path
+) -> None:
+    limit = "/proc/sys/net/core/optmem_max"
+    if network.run("sh", "-c", f"test -w {limit} && echo 500 > {limit}").returncode:
+        pytest.skip("this kernel has one limit for all namespaces")
+    values = " or ".join(f"ether[21] = {number}" for number in range(0, 100, 2))
+    capture = network.capture(tmp_path / "x.pcap", "-s", "40", values)
+    network.send(1_000)
+    ended = capture.end()
+    assert "the kernel refuses the filter: it runs in user space alone" in ended.err
+    assert ended.json["filter_runs_in"] == "user space"
+    ended.check_account(sent=1_000)
+    expected = [number for number in range(1_000) if number & 0xFF in range(0, 100, 2)]
+    assert serials(ended.frames()) == expected
+
+
+def test_a_filter_that_looks_behind_the_snaplen_is_told(network: Network, tmp_path: Path) -> None:
+    ends = [
+        network.capture(tmp_path / f"{offset}.pcap", "-s", "60", f"ether[{offset}] = 3").end().err
+        for offset in (59, 60)
+    ]
+    assert ["behind the snaplen of 60" in err for err in ends] == [False, True]
