@@ -119,6 +119,8 @@ def run(arguments: list[str]) -> int:
         return _refuse(
             f"ended by {name}; what was not finished is removed", "fastcap", 128 + error.number
         )
+    finally:
+        _drop_what_could_not_be_said()
 
 
 def _main(arguments: list[str]) -> int:
@@ -148,6 +150,15 @@ def _refuse(message: str, place: str, status: int) -> int:
     hint = f" (see {place} --help)" if place != "fastcap" else ""
     say(message.rstrip(".") + hint)
     return status
+
+
+def _drop_what_could_not_be_said() -> None:
+    """Python would try once more at the end, and make another exit status of it."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _reader_left() -> int:

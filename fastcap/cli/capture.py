@@ -237,8 +237,17 @@ class _Signals:
 
 
 def _run(capture: Capture, signals: _Signals, duration: float | None) -> bool:
-    """Until the capture has ended; whether that is because its interface is gone."""
+    """Until the capture has ended; whether that is because its interface is gone. Whatever happens
+    here, what was received by then is written."""
     capture.start()
+    try:
+        return _attend(capture, signals, duration)
+    finally:
+        capture.stop()
+        capture.wait()
+
+
+def _attend(capture: Capture, signals: _Signals, duration: float | None) -> bool:
     now = time.monotonic()
     until = None if duration is None else now + duration
     line = StatusLine(capture)
@@ -297,7 +306,10 @@ class _Link:
 
     def look(self, before: Callable[[], None]) -> None:
         """Calls `before` before it says something."""
-        interface = by_number(self.capture.interface.number)
+        try:
+            interface = by_number(self.capture.interface.number)
+        except OSError:  # the kernel has no memory for an answer, say: it is asked again soon
+            return
         downs, self.downs = self.downs, self.capture.link_downs
         if self.gone:
             return
@@ -321,9 +333,9 @@ def _report(capture: Capture, segments: list[Segment], as_json: bool) -> int:
         result = capture.result()
     finally:
         account = capture.account()
+        say(str(account))
         if as_json:
             _print_json(capture, segments)
-        say(str(account))
     if not result.balances:
         say("these counts do not agree with the kernel's: do not rely on them, and tell us")
         return exit_codes.DAMAGED

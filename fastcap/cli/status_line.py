@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -51,17 +52,23 @@ class StatusLine:
             f"{scaled(frames)} frames/s  {scaled(bits)}bit/s  lost {account.frames_lost:,}  "
             f"ring {status.ring_fill:.0%}  {_name(status.writing)}" + _free(status.writing)
         )
-        width = os.get_terminal_size(2).columns - 1
-        sys.stderr.write("\r" + text[:width].ljust(width))
-        sys.stderr.flush()
-        self.shown = True
+        with contextlib.suppress(OSError):
+            width = os.get_terminal_size(2).columns - 1
+            self._write("\r" + text[:width].ljust(width))
+            self.shown = True
 
     def clear(self) -> None:
         """Before anything else is printed."""
         if self.shown:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
             self.shown = False
+            self._write("\r\033[K")
+
+    def _write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except OSError:  # the terminal is gone: no reason to stop
+            self.on = False
 
 
 def _name(path: str) -> str:

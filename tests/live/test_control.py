@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -94,6 +96,31 @@ def test_usr1_prints_the_counts_and_goes_on(network: Network, tmp_path: Path) ->
     ended = capture.end()
     ended.check_account(sent=200)
     assert serials(ended.frames()) == list(range(200))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+def test_standard_error_that_is_gone_costs_no_frame_and_no_account(
+    network: Network, tmp_path: Path, kind: str
+) -> None:
+    ours, theirs = os.openpty() if kind == "terminal" else os.pipe()
+    words = ["-i", FAR, "-w", tmp_path / "x.pcap", "--ring", "8M", "--buffer", "8M", "--json"]
+    process = network.popen(
+        sys.executable, "-m", "fastcap", "capture", *words, stdout=subprocess.PIPE, stderr=theirs
+    )
+    os.close(theirs)
+    said = b""
+    while b"capturing on" not in said:
+        said += os.read(ours, 4096)
+    os.close(ours)
+    process.send_signal(signal.SIGUSR1)
+    network.send(100)
+    time.sleep(2.2)  # the status line comes once a second
+    network.send(100, first=100)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=LONGEST_WAIT)
+    assert process.returncode == 0
+    assert json.loads(out)["account"]["frames_written"] == 200
+    assert serials(read(tmp_path / "x.pcap")) == list(range(200))
 
 
 # ---- Directions ---------------------------------------------------------------------------------
