@@ -7,17 +7,16 @@ neither the ring's reader nor the writing of the next file, which is open before
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
+import queue
 import threading
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 
 from fastcap._native.cancel import Cancel
 from fastcap._native.capture import Chunk, NativeCapture
 from fastcap._native.writer import NativeWriter
-from fastcap.errors import FastcapError, InputError, OutputError
+from fastcap.errors import FastcapError, OutputError
 from fastcap.outputs import Target, open_in_place, refusal
 from fastcap.segments import Segment, Span
 from fastcap.series import BARE, Series, end_at_last_record
@@ -29,12 +28,17 @@ _MODE = 0o640  # frames are other people's letters
 
 
 class _File:
-    """A file that is written, or waits for its name. `span` is of the records in it so far."""
+    """A file that is written, or waits for its name: owns `fd`. `span` is of the records in it so
+    far, `ended` says that they are all."""
 
     def __init__(self, fd: int, sequence: int, cancel: Cancel) -> None:
         self.fd = fd
         self.sequence = sequence
-        self.writer = NativeWriter(fd, cancel)
+        try:
+            self.writer = NativeWriter(fd, cancel)
+        except BaseException:
+            os.close(fd)
+            raise
         self.span = Span()
         self.ended = False
 
@@ -92,61 +96,76 @@ class Rotation:
         # before may end after others: it waits for late frames.
         self._begun: deque[_File] = deque()
         self._spare: _File | None = None
-        self._finisher = ThreadPoolExecutor(1, "fastcap-finisher")
-        self._finishing = threading.Semaphore(_MOST_FINISHING)
+        self._finishing: queue.Queue[_File | None] = queue.Queue(_MOST_FINISHING)
 
     # ---- The thread ---------------------------------------------------------------------------
 
     def run(self) -> None:
         """Until the queue ends. Errors of the output end the capture and are in `error`; every
-        frame is counted as written or lost all the same."""
+        frame is counted as written or lost all the same, and the reader gets its chunks back."""
+        finisher = threading.Thread(target=self._finish_files, name="fastcap-finisher", daemon=True)
         try:
-            self._prepare()
-            while (chunk := self.native.next_chunk(_WAIT_MS)) is not False:
-                if chunk is None:
-                    continue
-                frames, ended = chunk.frames, None
-                try:
-                    ended = self._take(chunk)
-                except Exception as error:  # whatever it is, the reader needs its chunks back
-                    self._give_up(_unexpected(error))
-                    self.counts.add(lost=frames)
-                finally:
-                    chunk.give_back()
-                if ended is not None:
-                    self._finish(ended)
-                self._prepare()
-        finally:
-            self._finisher.shutdown()
-            self._close_rest()
+            finisher.start()
+        except RuntimeError as error:  # with an error no file begins, so nobody needs it
+            self._give_up(FastcapError(f"no thread to finish files with: {error}"))
+        more = True
+        while more:
+            try:
+                more = self._turn()
+            except Exception as error:
+                self._give_up(_unexpected(error))
+        if finisher.ident is not None:
+            self._finish(self._begun)  # after an error none of them got its end
+            self._finishing.put(None)
+            finisher.join()
+        self._drop_spare()
 
-    def _take(self, chunk: Chunk) -> _File | None:
-        """Writes and counts a chunk. The file that it ends, if it does."""
-        frames = chunk.frames
-        if self.error is not None or self.reader_left:
-            self.counts.add(lost=frames)
-            return None
-        file = None
+    def _turn(self) -> bool:
+        """The next chunk, if one comes soon; False at the end."""
+        self._prepare()
+        chunk = self.native.next_chunk(_WAIT_MS)
+        if chunk is None or chunk is False:
+            return chunk is None
+        self._take(chunk)
+        while self._begun and self._begun[0].ended:
+            self._finish([self._begun[0]])
+        return True
+
+    def _take(self, chunk: Chunk) -> None:
+        """Writes a chunk and gives it back; its frames are counted once, whatever fails."""
+        number, frames = chunk.file, chunk.frames
+        written, failure = False, None
         try:
-            file = self._open.get(chunk.file) or self._begin(chunk.file)
-            file.writer.write(chunk)
-        except OSError as error:
-            self._failed(error, file, frames)
-            return None
-        except FastcapError as error:
-            self._give_up(error)
+            if self.error is None and not self.reader_left:
+                self._write(chunk)
+                written = True
+        except Exception as error:
+            failure = error
+        finally:
+            chunk.give_back()
+        if written:
+            self.counts.add(written=frames)
+        else:
             self.counts.add(lost=frames)
-            return None
-        file.span = file.span.joined(Span(frames, chunk.first_ns, chunk.last_ns))
-        self.counts.add(written=frames)
-        return self._open.pop(chunk.file) if chunk.ends else None
+        if failure is not None:
+            self._failed(failure, self._open.get(number))
+
+    def _write(self, chunk: Chunk) -> None:
+        file = self._open.get(chunk.file) or self._begin(chunk.file)
+        file.writer.write(chunk)
+        file.span = file.span.joined(Span(chunk.frames, chunk.first_ns, chunk.last_ns))
+        if chunk.ends:
+            file.ended = True
+            del self._open[chunk.file]
 
     # ---- Files --------------------------------------------------------------------------------
 
     def _begin(self, number: int) -> _File:
-        file, self._spare = self._spare or self._create(), None
-        if self.series is not None:
-            self.current = self.series.temporary(file.sequence)
+        if self.series is None:
+            file = self._open_in_place()
+        else:
+            file, self._spare = self._spare or self._create(self.series), None
+            self.current = self._path_of(file)
         self._open[number] = file
         self._begun.append(file)
         return file
@@ -156,59 +175,83 @@ class Rotation:
         until then there may be room again."""
         if self.series is None or self._spare is not None or self.error is not None:
             return
-        with contextlib.suppress(OSError):
-            self._spare = self._create()
+        with contextlib.suppress(OSError, MemoryError):
+            self._spare = self._create(self.series)
 
-    def _create(self) -> _File:
-        if self.series is None:
-            target = self.target
-            fd = os.dup(target.fd) if target.fd is not None else open_in_place(
-                target.name, self.cancel
-            )  # fmt: skip
-            return _File(fd, BARE, self.cancel)
-        path = self.series.temporary(self._next)
+    def _create(self, series: Series) -> _File:
+        sequence = self._next
+        following = series.next_sequence() if sequence == BARE else sequence + 1
+        path = series.temporary(sequence)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
-        file = _File(fd, self._next, self.cancel)
-        self._next = self._next + 1 if self._next != BARE else self.series.next_sequence()
+        try:
+            file = _File(fd, sequence, self.cancel)
+        except BaseException:
+            os.unlink(path)
+            raise
+        self._next = following
         return file
 
-    def _finish(self, file: _File) -> None:
-        file.ended = True
-        while self._begun and self._begun[0].ended:
-            self._finishing.acquire()
-            finishing = self._finisher.submit(self._publish, self._begun.popleft())
-            finishing.add_done_callback(self._finished)
+    def _open_in_place(self) -> _File:
+        target = self.target
+        fd = open_in_place(target.name, self.cancel) if target.fd is None else os.dup(target.fd)
+        return _File(fd, BARE, self.cancel)
 
-    def _finished(self, finishing: Future[None]) -> None:
-        self._finishing.release()
-        error = finishing.exception()
-        if isinstance(error, Exception):
-            self._give_up(_unexpected(error))
+    def _drop_spare(self) -> None:
+        if self._spare is not None and self.series is not None:
+            os.close(self._spare.fd)
+            with contextlib.suppress(OSError):
+                os.unlink(self.series.temporary(self._spare.sequence))
 
-    def _publish(self, file: _File) -> None:
-        """On the finisher's thread."""
+    # ---- The finisher's thread ----------------------------------------------------------------
+
+    def _finish(self, files: Iterable[_File]) -> None:
+        """Hands files over to the finisher; waits where it has too many already."""
+        for file in list(files):
+            self._finishing.put(file)
+            self._begun.remove(file)
+
+    def _finish_files(self) -> None:
+        while (file := self._finishing.get()) is not None:
+            try:
+                self._finish_file(file)
+            except BaseException as error:
+                self._give_up(_unexpected(error))
+
+    def _finish_file(self, file: _File) -> None:
+        """Gives a file its name. What it does not hold in the end, whatever failed, is lost."""
+        segment = None
         try:
-            self._sync_and_name(file, file.writer.length, file.span)
-        except OSError as error:
-            path = self.series.temporary(file.sequence) if self.series else self.target.name
-            self._give_up(_of_file(path, error))
-            self.counts.add(written=-file.span.frames, lost=file.span.frames)
-
-    def _sync_and_name(self, file: _File, length: int, span: Span) -> None:
-        series = self.series
-        if series is None:
-            os.close(file.fd)
-            self.on_segment(Segment(self.target.name, length, span))
+            segment = self._complete(file)
+        except Exception as error:
+            self._failed(error, file)
+        finally:
+            more = (segment.span.frames if segment else 0) - file.span.frames
+            self.counts.add(written=more, lost=-more)
+        if segment is None:
             return
+        if self.series is not None:
+            self.counts.add(files=1)
+        self.on_segment(segment)
+        if self.series is not None and self.keep is not None:
+            self._delete_oldest(self.series, self.keep)
+
+    def _complete(self, file: _File) -> Segment | None:
+        """Syncs a file and gives it its name. One that did not get its end, because a write failed,
+        is cut behind its last whole record; None where that leaves nothing."""
+        length, span = file.writer.length, file.span
         try:
-            os.fsync(file.fd)
+            if self.series is not None:
+                if not file.ended:  # some of the chunk that failed may be there
+                    length, span = end_at_last_record(self._path_of(file))
+                os.fsync(file.fd)
         finally:
             os.close(file.fd)
-        segment = series.publish(file.sequence, length, span)
-        self.counts.add(files=1)
-        self.on_segment(segment)
-        if self.keep is not None:
-            self._delete_oldest(series, self.keep)
+        if self.series is None:
+            return Segment(self.target.name, length, span)
+        if span.frames == 0 and not file.ended:
+            os.unlink(self._path_of(file))
+            return None
+        return self.series.publish(file.sequence, length, span)
 
     def _delete_oldest(self, series: Series, keep: int) -> None:
         try:
@@ -223,55 +266,24 @@ class Rotation:
             self.error = error
         self.native.stop()
 
-    def _failed(self, error: OSError, file: _File | None, frames: int) -> None:
-        """A chunk could not be written, or its file not be opened."""
-        if error.errno == errno.EPIPE and self.series is None:
+    def _failed(self, error: Exception, file: _File | None) -> None:
+        """A chunk could not be written, or a file not be opened, synced or named."""
+        if isinstance(error, BrokenPipeError) and self.series is None:
             self.reader_left = True
-            self.counts.add(lost=frames)
             self.native.stop()
-            return
-        path = self.target.name
-        if self.series is not None:
-            path = self.series.temporary(self._next if file is None else file.sequence)
-        self._give_up(_of_file(path, error))
-        self.counts.add(lost=frames)
-        self._open.clear()
-        while self._begun:
-            end = self._publish if self._begun[0].ended else self._end_at_last_record
-            self._finisher.submit(end, self._begun.popleft())
+        elif isinstance(error, OSError):
+            self._give_up(_of_file(self._path_of(file), error))
+        else:
+            self._give_up(error if isinstance(error, FastcapError) else _unexpected(error))
 
-    def _end_at_last_record(self, file: _File) -> None:
-        """What the file holds of whole records is kept under its name. On the finisher's thread."""
+    def _path_of(self, file: _File | None) -> str:
+        """Where it is before it has its name; None for the next."""
         if self.series is None:
-            os.close(file.fd)
-            return
-        path = self.series.temporary(file.sequence)
-        try:
-            length, span = end_at_last_record(path)
-            # some of the chunk that failed may be there
-            more = span.frames - file.span.frames
-            self.counts.add(written=more, lost=-more)
-            if span.frames:
-                self._sync_and_name(file, length, span)
-            else:
-                os.close(file.fd)
-                os.unlink(path)
-        except (OSError, InputError):
-            # the next start finds it; until then nobody can say that its frames are safe
-            self.counts.add(written=-file.span.frames, lost=file.span.frames)
-
-    def _close_rest(self) -> None:
-        for file in self._begun:  # the reader ended without ending them
-            with contextlib.suppress(OSError):
-                os.close(file.fd)
-        if self._spare is not None:
-            os.close(self._spare.fd)
-            if self.series is not None:
-                with contextlib.suppress(OSError):
-                    os.unlink(self.series.temporary(self._spare.sequence))
+            return self.target.name
+        return self.series.temporary(self._next if file is None else file.sequence)
 
 
-def _unexpected(error: Exception) -> FastcapError:
+def _unexpected(error: BaseException) -> FastcapError:
     failure = FastcapError(f"the writer failed, which is a bug of fastcap's: {error!r}")
     failure.__cause__ = error
     return failure
