@@ -151,20 +151,23 @@ class Series:
         return notes
 
     def _recover(self, sequence: int, path: str) -> str:
-        length = os.path.getsize(path)
-        try:
-            kept, span = end_at_last_record(path)
-        except InputError:
-            span = Span()
-        if span.frames == 0:
-            os.unlink(path)
-            return f"{path}: left by a capture that was killed, without a frame: removed"
+        was = f"{path}: left by a capture that was killed"
+        temporary = path
         if sequence == BARE:  # the bare name is for the capture that begins now
             sequence = self.next_sequence()
-            os.rename(path, self.temporary(sequence))
+            temporary = self.temporary(sequence)
+            os.rename(path, temporary)
+        length = os.path.getsize(temporary)
+        try:
+            kept, span = end_at_last_record(temporary)
+        except (OSError, InputError) as error:  # nobody knows what is in it
+            return f"{was}, and left as it is, in {temporary}: {error}"
+        if span.frames == 0:
+            os.unlink(temporary)
+            return f"{was}, without a frame: removed"
         segment = self.publish(sequence, kept, span)
         return (
-            f"{path}: left by a capture that was killed: {span.frames:,} frames are whole, "
+            f"{was}: {span.frames:,} frames are whole, "
             f"{length - kept:,} bytes behind them cut off; now {segment.path}"
         )
 
@@ -181,10 +184,13 @@ def _owner_of(lock: int) -> str:
 
 def end_at_last_record(path: str) -> tuple[int, Span]:
     """Cuts a file that was not finished behind its last whole record and syncs it: its length and
-    what it spans. InputError where not even its header is whole; OSError."""
+    what it spans. One that ends within its header stays as it is. OSError; InputError where it
+    cannot be read or its header is no capture's."""
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
+        if status.st_size < HEADER_SIZE:
+            return status.st_size, Span()
         header = parse_header(os.pread(fd, HEADER_SIZE, 0), path)
         job = Job(None, header.layout, header.layout, keep=False)
         identity = Identity(status.st_dev, status.st_ino)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fastcap.errors import OutputError
+import fastcap.series
+from fastcap.errors import InputError, OutputError
 from fastcap.segments import Span
 from fastcap.series import BARE, Series, end_at_last_record
 from tests import pcaps
@@ -140,6 +141,33 @@ def test_what_a_killed_capture_left_gets_its_name_and_is_told(tmp_path: Path) ->
     recovered = "net1_00000005_20261121T120000Z.pcap"
     assert names(tmp_path) == ["net1_00000004_20261121T115900Z.pcap", recovered]
     assert pcaps.read((tmp_path / recovered).read_bytes()) == FRAMES[:-1]
+
+
+@pytest.mark.parametrize("sequence", [BARE, 5])
+@pytest.mark.parametrize("problem", ["read", "open", "header"])
+def test_what_cannot_be_read_is_left_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: str, sequence: int
+) -> None:
+    data = pcaps.capture(FRAMES, nanoseconds=True)
+    data = bytes(24) + data[24:] if problem == "header" else data
+    write(tmp_path, f".net1_{sequence:08}.pcap.capturing", data)
+
+    def fail(*_: object) -> None:
+        raise InputError("Input/output error") if problem == "read" else OSError(5, "I/O error")
+
+    if problem == "read":
+        monkeypatch.setattr(fastcap.series, "run_task", fail)
+    elif problem == "open":
+        monkeypatch.setattr(fastcap.series, "end_at_last_record", fail)
+    series = Series(str(tmp_path / "net1.pcap"))
+    (note,) = series.recover()
+    assert f".net1_{sequence:08}.pcap.capturing: left by a capture that was killed" in note
+    left = ".net1_00000005.pcap.capturing" if sequence else ".net1_00000001.pcap.capturing"
+    assert f"left as it is, in {tmp_path / left}: " in note
+    assert (tmp_path / left).read_bytes() == data
+    assert not os.path.exists(series.temporary(BARE))
+    assert series.next_sequence() == (sequence or 1) + 1
+    series.close()
 
 
 def test_an_unfinished_file_with_the_bare_name_becomes_the_next_of_the_series(
