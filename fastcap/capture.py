@@ -310,12 +310,18 @@ class Capture:
             self._on_end()
 
     def stop(self) -> None:
-        """Asks it to end: what the ring holds is still written. Returns at once; see `wait`."""
+        """Asks it to end: what the ring holds is still written, except to a FIFO that nobody has
+        opened. Returns at once; see `wait`."""
+        self._cancel.set()
         self._native.stop()
 
     def rotate(self) -> None:
-        """The file that is written ends now; the next frame begins a new one."""
-        self._native.rotate()
+        """The file that is written ends now; the next frame begins a new one. What is written in
+        place goes on: a second header in the middle of it would be damage."""
+        if self._series is None:
+            self._on_note("what is written in place cannot rotate: it goes on")
+        else:
+            self._native.rotate()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Whether it has ended within `timeout` seconds, and calls nobody any more."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from fastcap._native.cancel import Cancel
 from fastcap._native.capture import Chunk, NativeCapture
 from fastcap._native.writer import NativeWriter
-from fastcap.errors import FastcapError, OutputError
+from fastcap.errors import FastcapError, Interrupted, OutputError
 from fastcap.outputs import Target, open_in_place, refusal
 from fastcap.segments import Segment, Span
 from fastcap.series import BARE, Series, end_at_last_record
@@ -31,11 +31,11 @@ class _File:
     """A file that is written, or waits for its name: owns `fd`. `span` is of the records in it so
     far, `ended` says that they are all."""
 
-    def __init__(self, fd: int, sequence: int, cancel: Cancel) -> None:
+    def __init__(self, fd: int, sequence: int) -> None:
         self.fd = fd
         self.sequence = sequence
         try:
-            self.writer = NativeWriter(fd, cancel)
+            self.writer = NativeWriter(fd, Cancel())  # never set: a stop still writes all
         except BaseException:
             os.close(fd)
             raise
@@ -64,7 +64,8 @@ class Rotation:
 
     `bare` gives the first file the bare name. `keep` deletes all numbered files but that many.
     `on_segment` is told of each finished file, `on_note` of what the user should know, both from
-    another thread. `run` is for one thread.
+    another thread. `cancel` ends the wait for the reader of a FIFO, and nothing else. `run` is for
+    one thread.
     """
 
     def __init__(
@@ -184,7 +185,7 @@ class Rotation:
         path = series.temporary(sequence)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         try:
-            file = _File(fd, sequence, self.cancel)
+            file = _File(fd, sequence)
         except BaseException:
             os.unlink(path)
             raise
@@ -193,8 +194,12 @@ class Rotation:
 
     def _open_in_place(self) -> _File:
         target = self.target
-        fd = open_in_place(target.name, self.cancel) if target.fd is None else os.dup(target.fd)
-        return _File(fd, BARE, self.cancel)
+        if target.fd is not None:
+            return _File(os.dup(target.fd), BARE)
+        try:
+            return _File(open_in_place(target.name, self.cancel), BARE)
+        except Interrupted:
+            raise OutputError(f"{target.name}: stopped before anybody opened the FIFO") from None
 
     def _drop_spare(self) -> None:
         if self._spare is not None and self.series is not None:

@@ -123,6 +123,32 @@ def test_standard_error_that_is_gone_costs_no_frame_and_no_account(
     assert serials(read(tmp_path / "x.pcap")) == list(range(200))
 
 
+def test_hup_does_not_put_a_second_header_into_a_stream(network: Network, tmp_path: Path) -> None:
+    with (tmp_path / "x.pcap").open("wb") as out:
+        capture = network.capture("-", as_json=False, stdout=out)
+    network.send(100)
+    capture.send_signal(signal.SIGHUP)
+    capture.wait_for("cannot rotate")
+    network.send(100, first=100)
+    capture.send_signal(signal.SIGTERM)
+    assert capture.end_of_stream()[0] == 0
+    assert serials(read(tmp_path / "x.pcap")) == list(range(200))
+
+
+@pytest.mark.parametrize("words", ["", "--duration 1"])
+def test_a_fifo_that_nobody_reads_does_not_keep_it(
+    network: Network, tmp_path: Path, words: str
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    capture = network.capture(tmp_path / "fifo", *words.split())
+    network.send(100)
+    ended = capture.end(None if words else signal.SIGTERM)
+    assert ended.status == 1
+    assert "stopped before anybody opened the FIFO" in ended.err
+    assert (ended.frames_received, ended.frames_lost_writer) == (100, 100)
+    assert ended.json["balances"] is True
+
+
 # ---- Directions ---------------------------------------------------------------------------------
 
 
