@@ -236,6 +236,7 @@ class Rotation:
             return
         if self.series is not None:
             self.counts.add(files=1)
+            self._sync_names(self.series)
         self.on_segment(segment)
         if self.series is not None and self.keep is not None:
             self._delete_oldest(self.series, self.keep)
@@ -257,6 +258,12 @@ class Rotation:
             os.unlink(self._path_of(file))
             return None
         return self.series.publish(file.sequence, length, span)
+
+    def _sync_names(self, series: Series) -> None:
+        try:
+            series.sync_names()
+        except OSError as error:  # the frames are in the file all the same
+            self.on_note(f"{series.path}: a power cut may take its name: {error.strerror}")
 
     def _delete_oldest(self, series: Series, keep: int) -> None:
         try:

@@ -8,6 +8,7 @@ sorts them, the time is that of the earliest frame, in UTC. A file is written as
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -127,11 +128,19 @@ class Series:
     # ---- Files --------------------------------------------------------------------------------
 
     def publish(self, sequence: int, length: int, span: Span) -> Segment:
-        """Gives a complete and synced file its name. OSError; FileExistsError where it is taken."""
+        """Gives a complete and synced file its name; `sync_names` makes that last. OSError;
+        FileExistsError where it is taken."""
         name = self.name(sequence, span.first_ns)
         publish(self.temporary(sequence), name, replace=False)
-        os.fsync(self.folder_fd)
         return Segment(name, length, span)
+
+    def sync_names(self) -> None:
+        """Afterwards a power cut does not take the names away. OSError."""
+        try:
+            os.fsync(self.folder_fd)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a file system that cannot
+                raise
 
     def delete_oldest(self, keep: int) -> None:
         """Deletes all numbered files but the newest `keep`. OSError where one cannot be."""
@@ -166,6 +175,7 @@ class Series:
             os.unlink(temporary)
             return f"{was}, without a frame: removed"
         segment = self.publish(sequence, kept, span)
+        self.sync_names()
         return (
             f"{was}: {span.frames:,} frames are whole, "
             f"{length - kept:,} bytes behind them cut off; now {segment.path}"

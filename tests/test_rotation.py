@@ -247,3 +247,20 @@ def test_a_callback_that_fails_loses_nothing_that_has_its_name(
     assert isinstance(run.rotation.error, FastcapError)
     assert sum(found(tmp_path)) == run.written
     assert run.written >= 3
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+def test_a_directory_that_cannot_be_synced_loses_no_frames(
+    series: Series, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    sync = os.fsync
+
+    def refuse(fd: int) -> None:
+        if fd == series.folder_fd:
+            raise OSError(number, os.strerror(number))
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    run = Run(target, series, chunk(0, 3), chunk(1, 2))
+    assert (run.error, run.written, found(tmp_path)) == ("", 5, [3, 2])
+    assert len(run.notes) == (0 if number == errno.EINVAL else 2)  # some file systems never can
