@@ -12,13 +12,14 @@ import errno
 import fcntl
 import os
 import re
+import stat
 import time
 from typing import NamedTuple
 
 from fastcap._native.cancel import Cancel
 from fastcap._native.memory import Memory
 from fastcap._native.writer import publish
-from fastcap.errors import InputError, OutputError
+from fastcap.errors import FastcapError, OutputError
 from fastcap.formats.pcap import HEADER_SIZE, parse_header
 from fastcap.inputs import Identity
 from fastcap.outputs import refusal
@@ -64,7 +65,7 @@ class Series:
 
     def _take_lock(self) -> int:
         while True:
-            fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fd = _open_regular(self._lock_path, os.O_CREAT)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -169,7 +170,7 @@ class Series:
         length = os.path.getsize(temporary)
         try:
             kept, span = end_at_last_record(temporary)
-        except (OSError, InputError) as error:  # nobody knows what is in it
+        except (OSError, FastcapError) as error:  # nobody knows what is in it
             return f"{was}, and left as it is, in {temporary}: {error}"
         if span.frames == 0:
             os.unlink(temporary)
@@ -180,6 +181,23 @@ class Series:
             f"{was}: {span.frames:,} frames are whole, "
             f"{length - kept:,} bytes behind them cut off; now {segment.path}"
         )
+
+
+def _open_regular(path: str, more: int = 0) -> int:
+    """Opens a file whose name anybody can guess who may write its directory: a link there could
+    lead to any file of ours. OSError; OutputError for what is no regular file."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = -1
+    try:
+        fd = os.open(path, flags | more, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise
+    if fd >= 0 and stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    if fd >= 0:
+        os.close(fd)
+    raise OutputError(f"{path}: no regular file, and not ours; remove it")
 
 
 def _owner_of(lock: int) -> str:
@@ -195,8 +213,8 @@ def _owner_of(lock: int) -> str:
 def end_at_last_record(path: str) -> tuple[int, Span]:
     """Cuts a file that was not finished behind its last whole record and syncs it: its length and
     what it spans. One that ends within its header stays as it is. OSError; InputError where it
-    cannot be read or its header is no capture's."""
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    cannot be read or its header is no capture's; OutputError for what is no regular file."""
+    fd = _open_regular(path)
     try:
         status = os.fstat(fd)
         if status.st_size < HEADER_SIZE:

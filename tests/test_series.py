@@ -143,6 +143,38 @@ def test_what_a_killed_capture_left_gets_its_name_and_is_told(tmp_path: Path) ->
     assert pcaps.read((tmp_path / recovered).read_bytes()) == FRAMES[:-1]
 
 
+def make_special(path: Path, kind: str) -> None:
+    if kind == "link":
+        path.symlink_to("mine")
+    elif kind == "FIFO":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+
+
+@pytest.mark.parametrize("kind", ["link", "FIFO", "directory"])
+def test_a_lock_that_is_no_regular_file_is_refused(tmp_path: Path, kind: str) -> None:
+    write(tmp_path, "mine", b"my letters")
+    make_special(tmp_path / ".net1.pcap.lock", kind)
+    with pytest.raises(OutputError, match=r"\.net1\.pcap\.lock: no regular file"):
+        Series(str(tmp_path / "net1.pcap"))
+    assert (tmp_path / "mine").read_bytes() == b"my letters"
+
+
+@pytest.mark.parametrize("kind", ["link", "FIFO", "directory"])
+def test_a_leftover_that_is_no_regular_file_is_left(tmp_path: Path, kind: str) -> None:
+    data = pcaps.capture(FRAMES, nanoseconds=True)[:-1]
+    write(tmp_path, "mine", data)
+    make_special(tmp_path / ".net1_00000005.pcap.capturing", kind)
+    series = Series(str(tmp_path / "net1.pcap"))
+    (note,) = series.recover()
+    series.close()
+    assert "left as it is" in note
+    assert "no regular file" in note
+    assert (tmp_path / "mine").read_bytes() == data
+    assert names(tmp_path) == [".net1_00000005.pcap.capturing", "mine"]
+
+
 @pytest.mark.parametrize("sequence", [BARE, 5])
 @pytest.mark.parametrize("problem", ["read", "open", "header"])
 def test_what_cannot_be_read_is_left_and_told(
