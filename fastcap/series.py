@@ -162,6 +162,9 @@ class Series:
 
     def _recover(self, sequence: int, path: str) -> str:
         was = f"{path}: left by a capture that was killed"
+        if sequence == BARE and _is_same(path, self.path):
+            os.unlink(path)
+            return f"{was}, a second name of {self.path}: removed"
         temporary = path
         if sequence == BARE:  # the bare name is for the capture that begins now
             sequence = self.next_sequence()
@@ -175,12 +178,24 @@ class Series:
         if span.frames == 0:
             os.unlink(temporary)
             return f"{was}, without a frame: removed"
+        name = self.name(sequence, span.first_ns)
+        if _is_same(temporary, name):
+            os.unlink(temporary)
+            return f"{was}, a second name of {name}: removed"
         segment = self.publish(sequence, kept, span)
         self.sync_names()
         return (
             f"{was}: {span.frames:,} frames are whole, "
             f"{length - kept:,} bytes behind them cut off; now {segment.path}"
         )
+
+
+def _is_same(path: str, name: str) -> bool:
+    """Whether a capture was killed between the two steps of giving a file its name, where the file
+    system cannot do it in one (csrc/writer.c)."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.lstat(path), os.lstat(name))
+    return False
 
 
 def _open_regular(path: str, more: int = 0) -> int:

@@ -143,6 +143,23 @@ def test_what_a_killed_capture_left_gets_its_name_and_is_told(tmp_path: Path) ->
     assert pcaps.read((tmp_path / recovered).read_bytes()) == FRAMES[:-1]
 
 
+@pytest.mark.parametrize(
+    ("sequence", "name"), [(BARE, "net1.pcap"), (5, "net1_00000005_20261121T120000Z.pcap")]
+)
+def test_a_file_that_has_both_its_names_keeps_the_final_one(
+    tmp_path: Path, sequence: int, name: str
+) -> None:
+    data = pcaps.capture(FRAMES, nanoseconds=True)
+    write(tmp_path, name, data)
+    os.link(tmp_path / name, tmp_path / f".net1_{sequence:08}.pcap.capturing")
+    series = Series(str(tmp_path / "net1.pcap"))
+    (note,) = series.recover()
+    series.close()
+    assert f"a second name of {tmp_path / name}: removed" in note
+    assert names(tmp_path) == [name]
+    assert (tmp_path / name).read_bytes() == data
+
+
 def make_special(path: Path, kind: str) -> None:
     if kind == "link":
         path.symlink_to("mine")
