@@ -90,7 +90,7 @@ class Capture:
     that the user should see.
 
     `on_segment`, `on_note`, `on_end` are called from other threads: with each finished file, with a
-    line that the user should see, and at the end.
+    line that the user should see, and at the end. `on_note` is also called by the constructor.
 
     InputError for the interface, PermissionError's message among them; OutputError; UsageError;
     FilterError. Linux only.
@@ -153,9 +153,7 @@ class Capture:
             if not target.in_place:
                 self._series = Series(target.name)
                 opened.callback(self._series.close)
-                self.recovered = self._series.recover()
-            else:
-                self.recovered = []
+                self._series.recover(self._on_note)
             counter = self._open_counter() if self._plan.counts else None
             if counter is not None:
                 opened.callback(counter.close)

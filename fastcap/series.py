@@ -14,6 +14,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from fastcap._native.cancel import Cancel
@@ -58,10 +59,21 @@ class Series:
         )
         self._lock_path = os.path.join(self.folder, f".{self.stem}{self.suffix}.lock")
         try:
+            self._check_length()
             self._lock = self._take_lock()
             self.folder_fd = os.open(self.folder or ".", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise refusal(path, error) from error
+
+    def _check_length(self) -> None:
+        """Before a frame is captured: at the end there would be no name for it."""
+        most = os.pathconf(self.folder or ".", "PC_NAME_MAX")
+        longest = os.fsencode(os.path.basename(self.name(10**_DIGITS - 1, 0)))
+        if len(longest) > most:
+            raise OutputError(
+                f"{self.path}: with number and time the names of its files have {len(longest)} "
+                f"bytes, and {most} are allowed; choose a shorter one"
+            )
 
     def _take_lock(self) -> int:
         while True:
@@ -149,16 +161,15 @@ class Series:
             with contextlib.suppress(FileNotFoundError):  # whoever took it may have moved it
                 os.unlink(path)
 
-    def recover(self) -> list[str]:
+    def recover(self, tell: Callable[[str], None]) -> None:
         """Ends what an earlier capture left unfinished at its last whole record, and gives it a
-        name; a line about each. Call it before the first own file. OutputError."""
-        notes = []
+        name; tells a line about each at once. Call it before the first own file. OutputError."""
         for sequence, path in self.unfinished():
             try:
-                notes.append(self._recover(sequence, path))
+                note = self._recover(sequence, path)
             except OSError as error:
                 raise refusal(path, error) from error
-        return notes
+            tell(note)
 
     def _recover(self, sequence: int, path: str) -> str:
         was = f"{path}: left by a capture that was killed"

@@ -28,6 +28,12 @@ def names(folder: Path) -> list[str]:
     return sorted(os.listdir(folder))
 
 
+def recover(series: Series) -> list[str]:
+    notes: list[str] = []
+    series.recover(notes.append)
+    return notes
+
+
 def test_a_name_holds_the_sequence_and_the_time_of_the_first_frame(tmp_path: Path) -> None:
     series = Series(str(tmp_path / "net1.pcap"))
     assert series.name(7, NOON) == str(tmp_path / "net1_00000007_20261121T120000Z.pcap")
@@ -102,6 +108,20 @@ def test_the_lock_of_a_killed_capture_is_no_obstacle(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_a_name_that_gets_too_long_with_number_and_time_is_refused(tmp_path: Path) -> None:
+    longest = 255 - len("_00000001_20261121T120000Z")
+    for name in ("x" * longest, "x" * (longest - 5) + ".pcap", "é" * (longest // 2)):
+        series = Series(str(tmp_path / name))
+        write(tmp_path, os.path.basename(series.name(1, NOON)))
+        write(tmp_path, os.path.basename(series.temporary(1)))
+        series.close()
+    before = names(tmp_path)
+    for name in ("x" * (longest + 1), "é" * (longest // 2 + 1)):
+        with pytest.raises(OutputError, match="255 are allowed; choose a shorter one"):
+            Series(str(tmp_path / name))
+    assert names(tmp_path) == before
+
+
 def test_a_directory_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No such file or directory; create the directory first"):
         Series(str(tmp_path / "nope" / "net1.pcap"))
@@ -132,7 +152,7 @@ def test_what_a_killed_capture_left_gets_its_name_and_is_told(tmp_path: Path) ->
     write(tmp_path, ".net1_00000006.pcap.capturing", data[:24])
     write(tmp_path, ".net1_00000007.pcap.capturing", b"")
     series = Series(str(tmp_path / "net1.pcap"))
-    notes = series.recover()
+    notes = recover(series)
     series.close()
     assert len(notes) == 3
     assert "9 frames are whole, 55 bytes behind them cut off" in notes[0]
@@ -153,7 +173,7 @@ def test_a_file_that_has_both_its_names_keeps_the_final_one(
     write(tmp_path, name, data)
     os.link(tmp_path / name, tmp_path / f".net1_{sequence:08}.pcap.capturing")
     series = Series(str(tmp_path / "net1.pcap"))
-    (note,) = series.recover()
+    (note,) = recover(series)
     series.close()
     assert f"a second name of {tmp_path / name}: removed" in note
     assert names(tmp_path) == [name]
@@ -184,7 +204,7 @@ def test_a_leftover_that_is_no_regular_file_is_left(tmp_path: Path, kind: str) -
     write(tmp_path, "mine", data)
     make_special(tmp_path / ".net1_00000005.pcap.capturing", kind)
     series = Series(str(tmp_path / "net1.pcap"))
-    (note,) = series.recover()
+    (note,) = recover(series)
     series.close()
     assert "left as it is" in note
     assert "no regular file" in note
@@ -209,7 +229,7 @@ def test_what_cannot_be_read_is_left_and_told(
     elif problem == "open":
         monkeypatch.setattr(fastcap.series, "end_at_last_record", fail)
     series = Series(str(tmp_path / "net1.pcap"))
-    (note,) = series.recover()
+    (note,) = recover(series)
     assert f".net1_{sequence:08}.pcap.capturing: left by a capture that was killed" in note
     left = ".net1_00000005.pcap.capturing" if sequence else ".net1_00000001.pcap.capturing"
     assert f"left as it is, in {tmp_path / left}: " in note
@@ -226,10 +246,24 @@ def test_an_unfinished_file_with_the_bare_name_becomes_the_next_of_the_series(
     write(tmp_path, ".net1_00000000.pcap.capturing", data)
     write(tmp_path, "net1_00000002_20261121T110000Z.pcap", data)
     series = Series(str(tmp_path / "net1.pcap"))
-    (note,) = series.recover()
+    (note,) = recover(series)
     series.close()
     assert "now " + str(tmp_path / "net1_00000003_20261121T120000Z.pcap") in note
     assert len(names(tmp_path)) == 2
+
+
+def test_what_was_ended_is_told_although_the_next_cannot_be(tmp_path: Path) -> None:
+    data = pcaps.capture(FRAMES, nanoseconds=True)
+    write(tmp_path, ".net1_00000005.pcap.capturing", data)
+    write(tmp_path, ".net1_00000006.pcap.capturing", data)
+    write(tmp_path, "net1_00000006_20261121T120000Z.pcap", b"theirs")
+    series = Series(str(tmp_path / "net1.pcap"))
+    notes: list[str] = []
+    with pytest.raises(OutputError):
+        series.recover(notes.append)
+    series.close()
+    assert len(notes) == 1
+    assert "10 frames are whole" in notes[0]
 
 
 def test_a_name_that_is_taken_is_not_replaced(tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def command(
             on_end=signals.wake,
             **options,
         )
-        for note in [*capture.recovered, *capture.notes]:
+        for note in capture.notes:
             say(note)
         gone = _run(capture, signals, duration)
     status = _report(capture, segments, as_json)
