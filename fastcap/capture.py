@@ -466,6 +466,8 @@ def _check(
     ):
         if value is not None and value < least:
             raise UsageError(f"{name} is at least {least:,}, not {value:,}")
+        if value is not None and value > NO_LIMIT:
+            raise UsageError(f"{name} is at most {NO_LIMIT:,}, not {value:,}")
     if snaplen > LONGEST_FRAME:
         raise UsageError(f"snaplen is at most {LONGEST_FRAME:,}, not {snaplen:,}")
     if buffer < SMALLEST_BUFFER:

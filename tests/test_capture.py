@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import fastcap.cli.capture as cli
+from fastcap._native.capture import NativeCapture
 
 
 class Fake:
@@ -56,3 +58,18 @@ def test_an_interface_that_cannot_be_looked_at_is_not_gone(
     link.look(lambda: None)
     assert not link.gone
     assert capture.calls == []
+
+
+def test_a_native_capture_that_cannot_be_made_closes_no_descriptor_of_others() -> None:
+    before = os.fstat(0)
+    make: Any = NativeCapture
+    for limit in (0, 1 << 64):
+        with pytest.raises((ValueError, OverflowError)):
+            make(
+                interface=1, block_size=4096, block_count=2, promiscuous=False,
+                ignore_outgoing=False, chunk_size=4096, chunks=1, header=b"too short", snaplen=80,
+                nanoseconds=True, ethernet=True, eager=True, rotate_bytes=0, rotate_ns=0,
+                flush_ns=0, limit=limit, program=None, ring_filter=b"", counter_fd=-1,
+                counter_filter=b"",
+            )  # fmt: skip
+    assert os.path.samestat(os.fstat(0), before)

@@ -113,6 +113,7 @@ cdef class NativeCapture:
     """
 
     cdef fc_capture c
+    cdef bint opened  # `c` holds something to be closed
     cdef NativeProgram program
     cdef bytes ring_filter
     cdef bytes counter_filter
@@ -145,6 +146,7 @@ cdef class NativeCapture:
         settings.counter_fd = counter_fd
         settings.counter_filter = filter_of(counter_filter)
         fc_capture_init(&self.c, &settings)
+        self.opened = True
         ring.interface = interface
         ring.block_size = block_size
         ring.block_count = block_count
@@ -158,7 +160,8 @@ cdef class NativeCapture:
         check(status)
 
     def __dealloc__(self):
-        fc_capture_close(&self.c)
+        if self.opened:  # zeroed, it would close descriptor 0
+            fc_capture_close(&self.c)
 
     def begin(self) -> None:
         """Frames that arrive from here on are received, and wait for `run`. OSError."""
@@ -180,14 +183,13 @@ cdef class NativeCapture:
 
     def next_chunk(self, int milliseconds):
         """The next Chunk to be written; None where none comes so soon; False at the end."""
-        cdef Chunk chunk
+        cdef Chunk chunk = Chunk.__new__(Chunk)  # before one is taken: it could not be given back
         cdef fc_chunk *c
         cdef fc_bool ended = False
         with nogil:
             c = fc_queue_next(&self.c.queue, milliseconds, &ended)
         if c is NULL:
             return False if ended else None
-        chunk = Chunk.__new__(Chunk)
         chunk.c = c
         chunk.owner = self
         return chunk

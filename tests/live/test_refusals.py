@@ -173,6 +173,7 @@ def test_a_file_that_is_there_is_not_replaced(network: Network, tmp_path: Path) 
         "-s x",
         "-c 0",
         "-c -5",
+        "-c 18446744073709551616",
         "--duration 0",
         "--duration -1",
         "--duration nan",
