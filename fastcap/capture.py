@@ -135,7 +135,9 @@ class Capture:
         self._on_segment = on_segment or self.segments.append
         self._on_note = on_note or (lambda _: None)
         self._on_end = on_end or (lambda: None)
-        self._missed_before = self._missed = self.interface.missed
+        self._missed_before: int | None = None  # read by `start`
+        self._missed = 0
+        self._reading = False
         self._error: FastcapError | None = None
         self._started = self._elapsed = 0.0
         self._cancel = Cancel()
@@ -272,6 +274,8 @@ class Capture:
     def start(self) -> None:
         """When it returns, frames that arrive are captured."""
         self._started = time.monotonic()
+        self._reading = True
+        self._look_at_missed()
         try:
             self._native.begin()
         except OSError as error:
@@ -289,6 +293,18 @@ class Capture:
             self._native.run()
         except OSError as error:
             self._error = InputError(f"{self.interface.name}: {error.strerror}")
+        finally:
+            self._look_at_missed()
+            self._reading = False  # what is missed from now on is nobody's
+
+    def _look_at_missed(self) -> None:
+        with contextlib.suppress(OSError):
+            interface = interfaces.by_number(self.interface.number)
+            if interface is None or not self._reading:
+                return
+            if self._missed_before is None:
+                self._missed_before = interface.missed
+            self._missed = max(self._missed, interface.missed - self._missed_before)
 
     def _run_writer(self) -> None:
         try:
@@ -351,10 +367,7 @@ class Capture:
     def account(self) -> Account:
         """The counts, at any time. Between two of the kernel's counters being read they may differ
         by what is under way."""
-        with contextlib.suppress(OSError):
-            interface = interfaces.by_number(self.interface.number)
-            if interface is not None:
-                self._missed = max(self._missed, interface.missed)
+        self._look_at_missed()
         native = self._native.account()
         counts = self._rotation.counts
         received = max(native["accepted"], native["read"] + native["dropped"])
@@ -371,7 +384,7 @@ class Capture:
             frames_written=counts.written,
             frames_dropped_ring=native["dropped"],
             ring_full_episodes=native["ring_full"],
-            frames_missed_interface=self._missed - self._missed_before,
+            frames_missed_interface=self._missed,
             frames_lost_writer=counts.lost,
             frames_rejected_filter=rejected,
             bytes_received=native["kept_wire_bytes"],
