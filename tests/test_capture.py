@@ -11,6 +11,8 @@ import pytest
 
 import fastcap.cli.capture as cli
 from fastcap._native.capture import NativeCapture
+from fastcap.account import Account
+from fastcap.capture import CaptureResult
 
 
 class Fake:
@@ -58,6 +60,23 @@ def test_an_interface_that_cannot_be_looked_at_is_not_gone(
     link.look(lambda: None)
     assert not link.gone
     assert capture.calls == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "status"),
+    [
+        ({"frames_lost_writer": 7}, 0),
+        ({"frames_lost_writer": 7, "frames_dropped_ring": 1}, 3),
+        ({"frames_missed_interface": 1}, 3),
+    ],
+)
+def test_a_reader_that_left_excuses_no_loss_before(counts: dict[str, int], status: int) -> None:
+    account = Account(**counts)
+    capture: Any = SimpleNamespace(
+        account=lambda: account,
+        result=lambda: CaptureResult(account, [], 1.0, balances=True, reader_left=True),
+    )
+    assert cli._report(capture, [], as_json=False) == status
 
 
 def test_a_native_capture_that_cannot_be_made_closes_no_descriptor_of_others() -> None:

@@ -339,10 +339,11 @@ def _report(capture: Capture, segments: list[Segment], as_json: bool) -> int:
     if not result.balances:
         say("these counts do not agree with the kernel's: do not rely on them, and tell us")
         return exit_codes.DAMAGED
+    lost = account.frames_lost
     if result.reader_left:
         say("whoever read the output closed it before the end")
-        return exit_codes.OK
-    return exit_codes.DAMAGED if account.frames_lost else exit_codes.OK
+        lost -= account.frames_lost_writer  # those that it did not want
+    return exit_codes.DAMAGED if lost else exit_codes.OK
 
 
 def _print_json(capture: Capture, segments: list[Segment]) -> None:
