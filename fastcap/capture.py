@@ -29,6 +29,7 @@ from fastcap.outputs import target_of
 from fastcap.rotation import Rotation
 from fastcap.segments import Segment
 from fastcap.series import Series
+from fastcap.waiting import NoMoreThreadsError
 
 DIRECTIONS = ("in", "out", "both")
 PRECISIONS = ("nano", "micro")
@@ -137,7 +138,8 @@ class Capture:
         self._on_end = on_end or (lambda: None)
         self._missed_before: int | None = None  # read by `start`
         self._missed = 0
-        self._reading = False
+        self._read = threading.Event()  # the ring, to its end
+        self._read.set()
         self._error: FastcapError | None = None
         self._started = self._elapsed = 0.0
         self._cancel = Cancel()
@@ -274,19 +276,26 @@ class Capture:
     def start(self) -> None:
         """When it returns, frames that arrive are captured."""
         self._started = time.monotonic()
-        self._reading = True
+        self._read.clear()
         self._look_at_missed()
+        writer = threading.Thread(target=self._run_writer, name="fastcap-writer", daemon=True)
+        reader = threading.Thread(target=self._run_reader, name="fastcap-reader", daemon=True)
         try:
             self._native.begin()
-        except OSError as error:
+            _start(writer)
+        except BaseException as error:
             self._opened.close()
-            raise _socket_refusal(self.interface.name, error) from error
-        self._threads = [
-            threading.Thread(target=self._run_writer, name="fastcap-writer", daemon=True),
-            threading.Thread(target=self._run_reader, name="fastcap-reader", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+            if isinstance(error, OSError):
+                raise _socket_refusal(self.interface.name, error) from error
+            raise
+        self._threads = [writer]
+        try:
+            _start(reader)
+        except BaseException:
+            self.stop()
+            self._run_reader()  # here: it ends at once, and the writer after it
+            self.wait()
+            raise
 
     def _run_reader(self) -> None:
         try:
@@ -295,12 +304,12 @@ class Capture:
             self._error = InputError(f"{self.interface.name}: {error.strerror}")
         finally:
             self._look_at_missed()
-            self._reading = False  # what is missed from now on is nobody's
+            self._read.set()  # what is missed from now on is nobody's
 
     def _look_at_missed(self) -> None:
         with contextlib.suppress(OSError):
             interface = interfaces.by_number(self.interface.number)
-            if interface is None or not self._reading:
+            if interface is None or self._read.is_set():
                 return
             if self._missed_before is None:
                 self._missed_before = interface.missed
@@ -310,7 +319,7 @@ class Capture:
         try:
             self._rotation.run()
         finally:
-            self._threads[1].join()
+            self._read.wait()
             self._elapsed = time.monotonic() - self._started
             account = self.account()
             self._opened.close()
@@ -343,6 +352,14 @@ class Capture:
             return False
         self._threads[0].join(timeout)
         return not self._threads[0].is_alive()
+
+    def close(self) -> None:
+        """Stops it and waits; one that was never started, and cannot be any more, lets others write
+        its files."""
+        self.stop()
+        if not self._threads:
+            self._opened.close()
+        self.wait()
 
     def result(self) -> CaptureResult:
         """Waits for the end of a capture that was started. Raises what ended it, if it was an
@@ -417,8 +434,14 @@ class Capture:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop()
-        self.wait()
+        self.close()
+
+
+def _start(thread: threading.Thread) -> None:
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise NoMoreThreadsError(str(error)) from error
 
 
 class _Plan(NamedTuple):

@@ -6,6 +6,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from tests.live.network import FAR, Network
 
 _SCRIPT = """
@@ -51,3 +53,45 @@ def test_what_the_interface_misses_counts_from_the_start_to_the_end_of_reading(
         """,
     )  # fmt: skip
     assert said == "7\n7 7\n"
+
+
+def test_a_capture_that_never_starts_lets_go_of_its_files_when_it_is_closed(
+    network: Network, tmp_path: Path
+) -> None:
+    said = run(
+        network, tmp_path / "x.pcap",
+        """
+        one = capture()
+        one.close()
+        one.close()
+        print(os.listdir(os.path.dirname(PATH)))
+        with capture() as other:
+            pass
+        print(other.result().balances)
+        """,
+    )  # fmt: skip
+    assert said == "[]\nTrue\n"
+
+
+@pytest.mark.parametrize("thread", ["writer", "reader"])
+def test_a_start_without_threads_lets_go_of_its_files(
+    network: Network, tmp_path: Path, thread: str
+) -> None:
+    said = run(
+        network, tmp_path / "x.pcap",
+        f"""
+        start = threading.Thread.start
+        def refuse(thread):
+            if thread.name == "fastcap-{thread}":
+                raise RuntimeError("can't start new thread")
+            start(thread)
+        threading.Thread.start = refuse
+        one = capture(rotate_bytes=1 << 20)
+        try:
+            one.start()
+        except RuntimeError as error:
+            print(error)
+        print(os.listdir(os.path.dirname(PATH)))
+        """,
+    )  # fmt: skip
+    assert said == "can't start new thread\n[]\n"
