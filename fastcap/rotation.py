@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -19,7 +20,7 @@ from fastcap._native.writer import NativeWriter
 from fastcap.errors import FastcapError, Interrupted, OutputError
 from fastcap.outputs import Target, open_in_place, refusal
 from fastcap.segments import Segment, Span
-from fastcap.series import BARE, Series, end_at_last_record
+from fastcap.series import BARE, Series, cut, end_at_last_record
 
 _WAIT_MS = 500
 # Files that may wait to be synced and named; then the writer waits for the disk.
@@ -34,6 +35,8 @@ class _File:
     def __init__(self, fd: int, sequence: int) -> None:
         self.fd = fd
         self.sequence = sequence
+        status = os.fstat(fd)
+        self.was_empty = stat.S_ISREG(status.st_mode) and status.st_size == 0
         try:
             self.writer = NativeWriter(fd, Cancel())  # never set: a stop still writes all
         except BaseException:
@@ -246,9 +249,13 @@ class Rotation:
         is cut behind its last whole record; None where that leaves nothing."""
         length, span = file.writer.length, file.span
         try:
-            if self.series is not None:
-                if not file.ended:  # some of the chunk that failed may be there
+            if not file.ended:  # some of the chunk that failed may be there
+                if self.series is not None:
                     length, span = end_at_last_record(self._path_of(file))
+                elif file.was_empty:
+                    with contextlib.suppress(OSError, FastcapError):  # it stays as it is
+                        length, span = _cut_in_place(file.fd)
+            if self.series is not None:
                 os.fsync(file.fd)
         finally:
             os.close(file.fd)
@@ -293,6 +300,16 @@ class Rotation:
         if self.series is None:
             return self.target.name
         return self.series.temporary(self._next if file is None else file.sequence)
+
+
+def _cut_in_place(fd: int) -> tuple[int, Span]:
+    """Of standard output that is a file and was empty when the capture began."""
+    path = f"/proc/self/fd/{fd}"
+    readable = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        return cut(readable, path)
+    finally:
+        os.close(readable)
 
 
 def _unexpected(error: BaseException) -> FastcapError:

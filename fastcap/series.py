@@ -242,17 +242,22 @@ def end_at_last_record(path: str) -> tuple[int, Span]:
     cannot be read or its header is no capture's; OutputError for what is no regular file."""
     fd = _open_regular(path)
     try:
-        status = os.fstat(fd)
-        if status.st_size < HEADER_SIZE:
-            return status.st_size, Span()
-        header = parse_header(os.pread(fd, HEADER_SIZE, 0), path)
-        job = Job(None, header.layout, header.layout, keep=False)
-        identity = Identity(status.st_dev, status.st_ino)
-        size = status.st_size
-        task = Task(path, identity, size, HEADER_SIZE, size, guess=False, job=job)
-        result = run_task(task, Cancel(), Memory(1))
-        os.ftruncate(fd, result.end)
-        os.fsync(fd)
+        return cut(fd, path)
     finally:
         os.close(fd)
+
+
+def cut(fd: int, path: str) -> tuple[int, Span]:
+    """The same for a file that is open, to read and write, as `fd`."""
+    status = os.fstat(fd)
+    if status.st_size < HEADER_SIZE:
+        return status.st_size, Span()
+    header = parse_header(os.pread(fd, HEADER_SIZE, 0), path)
+    job = Job(None, header.layout, header.layout, keep=False)
+    identity = Identity(status.st_dev, status.st_ino)
+    size = status.st_size
+    task = Task(path, identity, size, HEADER_SIZE, size, guess=False, job=job)
+    result = run_task(task, Cancel(), Memory(1))
+    os.ftruncate(fd, result.end)
+    os.fsync(fd)
     return result.end, result.matched

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -122,6 +123,32 @@ def test_a_write_that_fails_ends_the_capture_with_an_exact_account(
     assert serials(ended.frames()) == list(range(ended.frames_written))
     assert sorted(tmp_path.iterdir()) == sorted(ended.paths)
     opens_without_a_warning(ended.paths)
+
+
+@pytest.mark.parametrize("there", [b"", b"some bytes that were there before"], ids=["new", "old"])
+def test_a_stream_into_a_file_that_cannot_be_written_ends_with_a_whole_record(
+    network: Network, tmp_path: Path, there: bytes
+) -> None:
+    """Where others wrote to the file before, only the counts are exact."""
+    needs("prlimit")
+    (tmp_path / "x.pcap").write_bytes(there)
+    with (tmp_path / "x.pcap").open("ab") as out:
+        capture = network.capture(
+            "-", "-s", "80", as_json=False, stdout=out, before=("prlimit", "--fsize=900001")
+        )
+    network.send(60_000)
+    status, said = capture.end_of_stream()
+    assert status == 1
+    assert "File too large" in said
+    written = int(re.findall(r"([0-9,]+) written", said)[-1].replace(",", ""))
+    lost = int(re.findall(r"([0-9,]+) lost by the writer", said)[-1].replace(",", ""))
+    received = int(re.findall(r"([0-9,]+) frames received", said)[-1].replace(",", ""))
+    assert received == written + lost
+    data = (tmp_path / "x.pcap").read_bytes()
+    assert data.startswith(there)
+    if not there:
+        assert serials(read(tmp_path / "x.pcap")) == list(range(written))
+        opens_without_a_warning([tmp_path / "x.pcap"])
 
 
 def test_a_full_disk_ends_the_capture_with_an_exact_account(
