@@ -293,6 +293,21 @@ def test_a_caret_points_into_the_right_line_of_a_long_filter() -> None:
     assert len(max(message.splitlines(), key=len)) < 120
 
 
+def test_what_a_message_repeats_is_short_and_harmless_to_a_terminal() -> None:
+    word = "1:" * 1000
+    assert len(refusal(f"Blob(FrameData, 0, 16) == {word}")) < 400
+    assert len(refusal(f"IPv4.Address IN @{'x' * 1000}")) < 400
+    assert len(refusal(f"IPv4.Address IN {{10.0.0.0/{'1' * 1000}}}")) < 400
+    for text in (f"{A} \x1b[2J\r\udcff", "IPv4.Address IN @'\x1b\n\udcff'", "tcp \x1b[2J \udcff"):
+        assert all(line.isprintable() for line in refusal(text).splitlines())
+
+
+def test_what_is_missing_at_the_end_is_shown_behind_the_last_word() -> None:
+    *_, line, caret = refusal(f"{A} and\n\n\n").splitlines()
+    assert line == f"  {A} and"
+    assert caret == " " * len(line) + "^"
+
+
 def test_rubbish_never_does_worse_than_a_refusal(
     rng: random.Random,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from fastcap.errors import FilterError
 from fastcap.formats.linktypes import LONGEST_FRAME, dlt_of
 from fastcap.language.parser import alternatives
+from fastcap.language.text import plain
 
 # libpcap's optimiser is about cubic and holds the GIL: 6,000 unoptimised instructions, 200 hosts,
 # take it 0.4 s; 12,000 take 3 s. A program without it runs slower, and may load bytes that an
@@ -92,6 +93,5 @@ def _compile(
 
 
 def _refusal(text: str, words: str) -> str:
-    shown = text if len(text) <= 200 else text[:200] + "…"
     hint = "\n  pcap-filter wants and, or, not in small letters" if _CAPITALS.search(text) else ""
-    return f"filter: libpcap refuses it: {words}\n  {shown}{hint}"
+    return f"filter: libpcap refuses it: {plain(words, 300)}\n  {plain(text, 200)}{hint}"

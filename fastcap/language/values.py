@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from fastcap.language.fields import FIELDS
 from fastcap.language.ranges import Range, Ranges, joined
+from fastcap.language.text import plain
 from fastcap.language.tree import Blob, Field
 
 _NUMBER = re.compile(r"0[xX]([0-9a-fA-F]+)|([0-9]+)")
@@ -73,7 +74,7 @@ def of_word(word: str, kind: Kind, *, networks: bool) -> Range:
     if not slash:
         return value, value
     if not networks:
-        raise ValueError(f"a network stands in a set: IN {{{word}}}")
+        raise ValueError(f"a network stands in a set: IN {{{plain(word)}}}")
     return _network(word, value, prefix, 8 * length)
 
 
@@ -111,11 +112,13 @@ def of_file(path: str, kind: Kind) -> Ranges:
         with open(path, encoding="utf-8-sig") as file:
             text = file.read(_LARGEST_FILE + 1)
     except OSError as error:
-        raise ValueError(f"cannot read the set: {path}: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise ValueError(f"cannot read the set: {path}: not text") from None
+        raise ValueError(f"cannot read the set: {plain(path)}: {error.strerror}") from error
+    except UnicodeError:
+        raise ValueError(f"cannot read the set: {plain(path)}: not text") from None
     if len(text) > _LARGEST_FILE:
-        raise ValueError(f"cannot read the set: {path}: longer than {_LARGEST_FILE >> 20} MiB")
+        raise ValueError(
+            f"cannot read the set: {plain(path)}: longer than {_LARGEST_FILE >> 20} MiB"
+        )
     found = []
     for number, line in enumerate(text.split("\n"), 1):
         for word in _SEPARATORS.split(line.partition("#")[0].strip()):
@@ -124,9 +127,9 @@ def of_file(path: str, kind: Kind) -> Ranges:
             try:
                 found.append(of_word(word, kind, networks=True))
             except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {word}: {error}") from None
+                raise ValueError(f"{plain(path)}, line {number}: {plain(word)}: {error}") from None
     if not found:
-        raise ValueError(f"{path}: holds none: expected {kind.expected}")
+        raise ValueError(f"{plain(path)}: holds none: expected {kind.expected}")
     return joined(found)
 
 
@@ -167,16 +170,18 @@ def _address(word: str) -> tuple[int, int, str] | None:
                 raise ValueError
             return int(IPv6Address(word)), 16, "an address of IPv6"
         except ValueError:
-            raise ValueError(f"{word}: no address of IPv6, and no MAC address") from None
+            raise ValueError(f"{plain(word)}: no address of IPv6, and no MAC address") from None
     return None
 
 
 def _network(word: str, value: int, prefix: str, bits: int) -> Range:
     if not prefix.isascii() or not prefix.isdigit() or len(prefix) > 3 or int(prefix) > bits:
-        raise ValueError(f"{word}: expected a prefix length of 0 to {bits} behind /")
+        raise ValueError(f"{plain(word)}: expected a prefix length of 0 to {bits} behind /")
     host = (1 << bits - int(prefix)) - 1
     if value & host:
-        raise ValueError(f"{word}: has bits set behind its prefix of {prefix}; a network has none")
+        raise ValueError(
+            f"{plain(word)}: has bits set behind its prefix of {prefix}; a network has none"
+        )
     return value, value | host
 
 
