@@ -293,6 +293,16 @@ def test_a_caret_points_into_the_right_line_of_a_long_filter() -> None:
     assert len(max(message.splitlines(), key=len)) < 120
 
 
+def test_what_two_readings_have_in_common_is_not_repeated_to_no_end() -> None:
+    terms = " and ".join(f"Blob(FrameData, {i}, 1) == 1 or tcp" for i in range(2000))
+    message = refusal(terms)
+    assert "two ways" in message
+    assert len(message) < 2000
+    first, second = (line.strip() for line in message.splitlines() if line.startswith("    "))
+    assert first == f"({A} or tcp) and Blob(FrameData, 1, 1) == 1 …"
+    assert second == f"{A} or (tcp and Blob(FrameData, 1, 1) == 1) …"
+
+
 def test_what_a_message_repeats_is_short_and_harmless_to_a_terminal() -> None:
     word = "1:" * 1000
     assert len(refusal(f"Blob(FrameData, 0, 16) == {word}")) < 400

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect
-from typing import NoReturn
+from itertools import groupby
+from typing import NoReturn, TypeVar
 
 from fastcap.errors import FilterError
 from fastcap.language import values
 from fastcap.language.fields import FIELDS, FieldRow
 from fastcap.language.ranges import Ranges, count, joined
-from fastcap.language.text import fault
+from fastcap.language.text import fault, plain
 from fastcap.language.tree import (
     Among,
     And,
@@ -40,6 +41,8 @@ LONGEST_BLOB = 16  # bytes
 LAST_OFFSET = 0x7FFFFFFF
 LONGEST_PATTERN = 1024  # bytes
 MOST_MASKED = 64  # values of a set of masked blobs that are no numbers of 1, 2 or 4 bytes
+_MOST_JOINS_SHOWN = 12
+_LONGEST_READING = 400  # characters
 
 # Where a term of ours may begin: a Blob, a search, a name with an operator behind it.
 _OURS = re.compile(
@@ -71,6 +74,7 @@ _SINGLE_EQUAL = re.compile("=(?!=)")
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 _WORD_END = re.compile(r"[\w.:]")
 _UPPER = re.compile(r"(?<![\w.:\\-])(?:and|or|not)(?![\w.:-])", re.IGNORECASE)
+_Part = TypeVar("_Part")
 _OPERATORS = {"and": "and", "&&": "and", "or": "or", "||": "or"}
 _DIRECTIONS = {"src", "dst"}
 # netsh's form: Key=Value, and nothing but space between them
@@ -126,16 +130,13 @@ class _Level:
         self.spans.append(span)
 
 
-# How a level reads: the number of a term, or an operator and what it joins.
-_Reading = int | tuple[str, tuple["_Reading", ...]]
-
-
 class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
         self.before = 0  # where what was read last begins
         self.depth = 0
+        self.runs = 0  # of pcap-filter text that were read
         self.ours = [match.start() for match in _OURS.finditer(text)]
         self.closing = _matching_parentheses(text)
 
@@ -143,7 +144,9 @@ class _Parser:
         tree = self.level()
         if self.at < len(self.text):
             self.fail("this parenthesis was not opened")
-        for chunk in _chunks(tree)[:-1]:
+        chunks = [term for term in terms_of(tree) if isinstance(term, Pcap)]
+        self.check_qualifiers(chunks)
+        for chunk in chunks[:-1]:
             if moves_offsets(chunk.text):
                 self.at = chunk.at
                 self.fail(
@@ -171,6 +174,7 @@ class _Parser:
 
     def level(self) -> Tree:
         level = _Level()
+        runs = self.runs
         while True:
             self.term(level)
             join = self.take(_JOIN)
@@ -180,24 +184,30 @@ class _Parser:
         self.skip_space()
         if self.at < len(self.text) and self.text[self.at] != ")":
             self.fail("expected AND, OR or the end here")
-        tree = _merge(self.reading(level), level)
-        self.check_qualifiers(tree)
-        return tree
+        if self.runs > runs:
+            self.check_reading(level)
+        return _tree(level)
 
-    def reading(self, level: _Level) -> _Reading:
-        """The one way to read a level, or FilterError with both."""
-        high = _and_first(level.joins)
-        if not any(_chunks(term) for term in level.terms):
-            return high
-        left = _left_to_right(level.joins)
-        if left != high:
-            shown = "\n".join(f"    {_show(reading, level, self.text)}" for reading in (left, high))
-            self.at = level.spans[0][0]
-            self.fail(
-                f"AND and OR without parentheses can be read two ways here:\n{shown}\n "
-                " Write the parentheses you mean."
-            )
-        return left
+    def check_reading(self, level: _Level) -> None:
+        """Both rules read `a AND b OR c` alike. With an AND behind an OR they do not: FilterError
+        with both readings, of many terms up to that AND."""
+        if "or" not in level.joins:
+            return
+        rest = level.joins[level.joins.index("or") :]
+        if "and" not in rest:
+            return
+        joins = level.joins
+        if len(joins) > _MOST_JOINS_SHOWN:
+            joins = joins[: len(joins) - len(rest) + rest.index("and") + 1]
+        terms = [self.text[start:end] for start, end in level.spans[: len(joins) + 1]]
+        more = " …" if len(terms) < len(level.terms) else ""
+        left, high = _left_to_right(terms, joins) + more, _and_first(terms, joins) + more
+        self.at = level.spans[0][0]
+        self.fail(
+            "AND and OR without parentheses can be read two ways here:\n"
+            f"    {plain(left, _LONGEST_READING)}\n    {plain(high, _LONGEST_READING)}\n "
+            " Write the parentheses you mean."
+        )
 
     def term(self, level: _Level) -> None:
         self.skip_space()
@@ -257,6 +267,7 @@ class _Parser:
                 "expected a comparison here: Blob(…) == …, IPv4.Address == …, or pcap-filter text"
             )
         self.at = end
+        self.runs += 1
         # libpcap knows these three in small letters only
         text = _UPPER.sub(lambda match: match.group().lower(), self.text[start:end])
         return Pcap(text, start)
@@ -292,17 +303,13 @@ class _Parser:
         closed = self.closing.get(opened, len(self.text))
         return following < len(self.ours) and self.ours[following] < closed
 
-    def check_qualifiers(self, tree: Tree, before: str = "") -> str:
-        """A bare `443` would take its `port` from the term before: not across a term of ours.
-        Returns what would be taken over from this tree."""
-        if isinstance(tree, (And, Or)):
-            for term in tree.terms:
-                before = self.check_qualifiers(term, before)
-        elif isinstance(tree, Pcap):
-            if not starts_primitive(tree.text):
-                self.fail_unqualified(tree, before)
-            before = last_qualifier(tree.text) or before
-        return before
+    def check_qualifiers(self, chunks: list[Pcap]) -> None:
+        """A bare `443` would take its `port` from the term before: not across a term of ours."""
+        before = ""
+        for chunk in chunks:
+            if not starts_primitive(chunk.text):
+                self.fail_unqualified(chunk, before)
+            before = last_qualifier(chunk.text) or before
 
     def fail_unqualified(self, term: Pcap, before: str) -> NoReturn:
         self.at = term.at
@@ -545,68 +552,56 @@ class _Parser:
         raise fault(self.text, self.before if back else self.at, message)
 
 
-def _chunks(tree: Tree) -> list[Pcap]:
-    """The runs of pcap-filter text in a tree, in the order of the text."""
-    return [term for term in terms_of(tree) if isinstance(term, Pcap)]
-
-
 # ---- Readings ------------------------------------------------------------------------------
 
 
-def _join(join: str, left: _Reading, right: _Reading) -> _Reading:
-    """`left join right`, with chains of one operator flat: they read the same either way."""
-    flat = left[1] if isinstance(left, tuple) and left[0] == join else (left,)
-    return (join, (*flat, right))
-
-
-def _left_to_right(joins: list[str]) -> _Reading:
-    """libpcap's rule: and, or of equal rank."""
-    reading: _Reading = 0
-    for number, join in enumerate(joins, 1):
-        reading = _join(join, reading, number)
-    return reading
-
-
-def _and_first(joins: list[str]) -> _Reading:
-    """Network Monitor's rule: AND ranks higher."""
-    groups: list[_Reading] = [0]
-    for number, join in enumerate(joins, 1):
+def _groups(parts: list[_Part], joins: list[str]) -> list[list[_Part]]:
+    """Network Monitor's rule: AND ranks higher. What the ORs join, each as what its ANDs join."""
+    groups = [parts[:1]]
+    for join, part in zip(joins, parts[1:], strict=True):
         if join == "and":
-            groups[-1] = _join("and", groups[-1], number)
+            groups[-1].append(part)
         else:
-            groups.append(number)
-    return groups[0] if len(groups) == 1 else ("or", tuple(groups))
+            groups.append([part])
+    return groups
 
 
-def _show(reading: _Reading, level: _Level, text: str) -> str:
-    if isinstance(reading, int):
-        start, end = level.spans[reading]
-        return text[start:end]
-    join, parts = reading
-    shown = [_show(part, level, text) for part in parts]
-    return f" {join} ".join(
-        f"({text})" if isinstance(part, tuple) else text
-        for part, text in zip(parts, shown, strict=True)
+def _and_first(terms: list[str], joins: list[str]) -> str:
+    """The terms with the parentheses of Network Monitor's rule."""
+    return " or ".join(
+        f"({' and '.join(group)})" if len(group) > 1 else group[0]
+        for group in _groups(terms, joins)
     )
 
 
-def _merge(reading: _Reading, level: _Level) -> Tree:
-    """The tree of a reading, with neighbours that are pcap-filter text made one run of it."""
-    if isinstance(reading, int):
-        return level.terms[reading]
-    join, parts = reading
-    terms: list[Tree] = []
-    for part in parts:
-        term = _merge(part, level)
-        before = terms[-1] if terms else None
-        if isinstance(before, Pcap) and isinstance(term, Pcap):
-            # Only a first part can be composite: elsewhere the two rules would have differed.
-            terms[-1] = Pcap(f"{before.text} {join} {term.text}", before.at)
+def _left_to_right(terms: list[str], joins: list[str]) -> str:
+    """The same with those of libpcap's rule: and, or of equal rank."""
+    shown, opened = [terms[0]], 0
+    for number, join in enumerate(joins):
+        if number and join != joins[number - 1]:
+            shown.append(")")
+            opened += 1
+        shown.append(f" {join} {terms[number + 1]}")
+    return "(" * opened + "".join(shown)
+
+
+def _tree(level: _Level) -> Tree:
+    return _joined("or", [_joined("and", group) for group in _groups(level.terms, level.joins)])
+
+
+def _joined(join: str, terms: list[Tree]) -> Tree:
+    """What `join` joins, with neighbours that are pcap-filter text made one run of it: where there
+    are any, the ORs stand behind the ANDs, so that only the first of them is composite."""
+    found: list[Tree] = []
+    for is_pcap, neighbours in groupby(terms, lambda term: isinstance(term, Pcap)):
+        if is_pcap:
+            runs = [term for term in neighbours if isinstance(term, Pcap)]
+            found.append(Pcap(f" {join} ".join(run.text for run in runs), runs[0].at))
         else:
-            terms.append(term)
-    if len(terms) == 1:
-        return terms[0]
-    return And(tuple(terms)) if join == "and" else Or(tuple(terms))
+            found += neighbours
+    if len(found) == 1:
+        return found[0]
+    return And(tuple(found)) if join == "and" else Or(tuple(found))
 
 
 def _matching_parentheses(text: str) -> dict[int, int]:
