@@ -293,6 +293,12 @@ def test_a_caret_points_into_the_right_line_of_a_long_filter() -> None:
     assert len(max(message.splitlines(), key=len)) < 120
 
 
+def test_names_are_of_ascii_letters_and_a_long_s_is_none() -> None:
+    assert "syntax error" in refusal("contain\u017fbin(FrameData, 0, 1) == 1")
+    assert "syntax error" in refusal("contains\u0131bin(FrameData, 0, 1) == 1")
+    assert shape(parse("Blob\u00a0(FrameData,\u00a00,1)\u2003== 1")) == BLOB_A
+
+
 def test_what_two_readings_have_in_common_is_not_repeated_to_no_end() -> None:
     terms = " and ".join(f"Blob(FrameData, {i}, 1) == 1 or tcp" for i in range(2000))
     message = refusal(terms)

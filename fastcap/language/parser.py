@@ -44,16 +44,16 @@ MOST_MASKED = 64  # values of a set of masked blobs that are no numbers of 1, 2 
 _MOST_JOINS_SHOWN = 12
 _LONGEST_READING = 400  # characters
 
-# Where a term of ours may begin: a Blob, a search, a name with an operator behind it.
+# Where a term of ours may begin: a Blob, a search, a name with an operator behind it. Names are of
+# ASCII's letters, hence (?a): by Unicode's rules "ſ" is an S too.
 _OURS = re.compile(
-    r"\b(?:(?:blob|containsbin)\s*\(|"
-    r"(?:[a-z]\w*\.\w+|framelength|protocol)\s*(?:[=<>]|!=|&(?!&)|in\s*[@{]))",
-    re.IGNORECASE,
+    r"\b(?:(?ai:blob|containsbin)\s*\(|(?ai:[a-z]\w*\.\w+|framelength|protocol)\s*"
+    r"(?:[=<>]|!=|&(?!&)|(?ai:in)\s*[@{]))"
 )
-_FUNCTION = re.compile(r"(blob|containsbin)\s*\(", re.IGNORECASE)
-_NAME = re.compile(r"[a-z]\w*(?:\.\w+)?", re.IGNORECASE)
+_FUNCTION = re.compile(r"((?ai:blob|containsbin))\s*\(")
+_NAME = re.compile(r"(?ai:[a-z]\w*(?:\.\w+)?)")
 _OPERATOR = re.compile(r"==|!=|<=|>=|<|>")
-_IN = re.compile(r"in(?=\s*[@{])", re.IGNORECASE)
+_IN = re.compile(r"(?ai:in)(?=\s*[@{])")
 _MASK = re.compile(r"&(?!&)")
 _FILE = re.compile(r"@(?:\"([^\"]+)\"|'([^']+)'|([^\s()\"']+))")
 _LITERAL = re.compile(r"[\w.:/%-]+")
@@ -62,7 +62,7 @@ _SPACE = re.compile(r"\s*")
 _JOIN = re.compile(r"&&|\|\||(?:and|or)(?![\w.:-])", re.IGNORECASE)
 _NOT = re.compile(r"!(?!=)|not(?![\w.:-])", re.IGNORECASE)
 _WORD = re.compile(r"\\?[\w.:/-]+")
-_FRAME_DATA = re.compile("FrameData", re.IGNORECASE)
+_FRAME_DATA = re.compile("(?ai:FrameData)")
 _COMMA = re.compile(",")
 _OPEN = re.compile(r"\(")
 _CLOSE = re.compile(r"\)")
@@ -78,7 +78,7 @@ _Part = TypeVar("_Part")
 _OPERATORS = {"and": "and", "&&": "and", "or": "or", "||": "or"}
 _DIRECTIONS = {"src", "dst"}
 # netsh's form: Key=Value, and nothing but space between them
-_NETSH = re.compile(r"^\s*(?:[a-z]\w*\.\w+|protocol)\s*=(?!=)", re.IGNORECASE)
+_NETSH = re.compile(r"^\s*(?ai:[a-z]\w*\.\w+|protocol)\s*=(?!=)")
 
 
 def parse(text: str) -> Tree:
@@ -453,7 +453,7 @@ class _Parser:
     def contains(self, at: int) -> Contains:
         self.expect(_FRAME_DATA, "FrameData")
         self.expect(_COMMA, "a comma")
-        form = self.expect(re.compile("hex|ascii", re.IGNORECASE), "HEX or ASCII")
+        form = self.expect(re.compile("(?ai:hex|ascii)"), "HEX or ASCII")
         self.expect(_COMMA, "a comma")
         self.expect(_QUOTED, 'what to look for, in quotes: "0A23"')
         text = self.text[self.before + 1 : self.at - 1]
