@@ -324,6 +324,13 @@ def test_what_is_missing_at_the_end_is_shown_behind_the_last_word() -> None:
     assert caret == " " * len(line) + "^"
 
 
+def test_sums_and_sets_without_end_are_refused() -> None:
+    fastcap.compile(f"1{' + 1' * 5000} = 5001")
+    assert "operators are too many for libpcap" in refusal(f"1{' + 1' * 7000} = 1")
+    searches = " or ".join(f"ContainsBin(FrameData, HEX, '{i:06x}')" for i in range(65537))
+    assert "more than 65,536 sets or searches" in refusal(searches)
+
+
 def test_rubbish_never_does_worse_than_a_refusal(
     rng: random.Random,
 ) -> None:

@@ -18,12 +18,15 @@ OPTIMISE_UP_TO = 6000
 # Without the optimiser libpcap is still quadratic (1,000 hosts 2.8 s), and recurses on the stack:
 # 10,000 end the process. What can be compiled in parts is; the rest has this limit.
 MOST_JOINS = 1000
+# Sums are quadratic too: 6,000 operators take 0.3 to 3 s, and 500,000 more than the 30 s we waited.
+MOST_OPERATORS = 6000
 _PART = 50  # terms
 NETMASK = 0  # as tcpdump -r has it
 
 _ANCILLARY = 0xFFFFF000  # offsets from here on are no bytes of the frame
 _DIRECTIONS = re.compile(r"\b(?:inbound|outbound)\b")
 _CAPITALS = re.compile(r"\b(?:AND|OR|NOT)\b")
+_OPERATORS = re.compile(r"[-+*/%^]|&&?|\|\|?")
 _JOINS = re.compile(r"\b(?:and|or)\b|&&|\|\|", re.IGNORECASE)
 
 
@@ -46,16 +49,25 @@ def compile_text(text: str, linktype: int) -> list[list[ClassicInstruction]]:
     # bytes that are no text (surrogates) cannot be in a filter that libpcap understands
     text = text.encode("utf-8", "replace").decode()
     if len(_JOINS.findall(text)) < _PART:
+        _check_size(text)
         return [_compile_part(text, linktype)]
     terms = alternatives(text)
     parts = [" or ".join(terms[i : i + _PART]) for i in range(0, len(terms), _PART)]
     for part in parts:
-        if len(_JOINS.findall(part)) > MOST_JOINS:
-            raise FilterError(
-                f"filter: more than {MOST_JOINS:,} terms are too many for libpcap, unless they are "
-                "joined by nothing but 'or' and each says what it is ('host A or host B')"
-            )
+        _check_size(part)
     return [_compile_part(part, linktype, alone=len(parts) == 1) for part in parts]
+
+
+def _check_size(text: str) -> None:
+    if len(_JOINS.findall(text)) > MOST_JOINS:
+        raise FilterError(
+            f"filter: more than {MOST_JOINS:,} terms are too many for libpcap, unless they are "
+            "joined by nothing but 'or' and each says what it is ('host A or host B')"
+        )
+    if len(_OPERATORS.findall(text)) > MOST_OPERATORS:
+        raise FilterError(
+            f"filter: more than {MOST_OPERATORS:,} operators are too many for libpcap"
+        )
 
 
 def _compile_part(text: str, linktype: int, *, alone: bool = True) -> list[ClassicInstruction]:

@@ -30,6 +30,8 @@ from fastcap.language.program import (
     LD_IMM,
     LD_LEN,
     LDX_IMM,
+    MOST_INSTRUCTIONS,
+    MOST_SETS,
     RET,
     SKIPS_TAGS,
     TXA,
@@ -112,11 +114,21 @@ class _Lowering:
     def program(self, tree: Tree) -> Program:
         accept, reject = Label(), Label()
         self.term(tree, accept, reject)
+        self.check_size()
         self.builder.place(accept)
         self.builder.emit(RET, ACCEPT)
         self.builder.place(reject)
         self.builder.emit(RET, 0)
         return self.builder.build(self.tags_at)
+
+    def check_size(self) -> None:
+        """csrc/program.h has the limits."""
+        builder = self.builder
+        most = max(len(builder.sets), len(builder.wide_sets), len(builder.patterns))
+        if most > MOST_SETS:
+            raise FilterError(f"filter: more than {MOST_SETS:,} sets or searches are too many")
+        if len(builder.lines) + 2 > MOST_INSTRUCTIONS:
+            raise FilterError(f"filter: it needs more than {MOST_INSTRUCTIONS:,} instructions")
 
     def term(self, tree: Tree, true: Label, false: Label) -> None:
         """Lays out a term. One of the two labels is placed right behind it or later."""

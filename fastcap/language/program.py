@@ -29,6 +29,9 @@ SKIPS_TAGS = 1  # flag
 
 ACCEPT = 0xFFFFFFFF
 
+MOST_INSTRUCTIONS = 1 << 24  # FC_PROGRAM_LONGEST
+MOST_SETS = 1 << 16  # FC_PROGRAM_MOST_SETS, of each kind and of patterns
+
 _INSTRUCTION = struct.Struct("=HHIII")
 
 Range = tuple[int, int]
