@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -43,6 +45,16 @@ def test_corpus_is_what_its_script_writes(tmp_path: Path) -> None:
     assert written
     for path in written:
         assert (tmp_path / path).read_bytes() == (FUZZ / path).read_bytes(), path
+
+
+def test_corpus_names_the_codes_in_the_order_of_the_reference() -> None:
+    script = runpy.run_path(str(FUZZ / "make_corpus.py"))
+    text = (ROOT / "tests" / "c" / "reference.h").read_text()
+    table = text.partition("reference_codes[] = {")[2].partition("};")[0]
+    codes = re.findall(r"0x[0-9a-f]+(?=,)", table)
+    assert len(script["CODES"]) == len(codes)
+    for name, code in {"ld": "0x20", "ja": "0x05", "ldcap": "0x100", "jaback": "0x135"}.items():
+        assert codes[script["CODES"].index(name)] == code
 
 
 def test_fuzz_runner_says_when_clang_is_missing(tmp_path: Path) -> None:

@@ -129,6 +129,12 @@ static inline bool reference_is_divide(uint16_t code) {
     return reference_class(code) == 4 && (operation == 0x30 || operation == 0x90);
 }
 
+/* What can be told to see the frame without its tags. */
+static inline bool reference_sees_bytes(uint16_t code) {
+    return reference_is_load(code) || code == 0x80 || code == 0x81 || code == 0x100 ||
+           code == 0x115;
+}
+
 /* True where instruction number `at` of `count` keeps every rule of program.h. */
 static inline bool reference_is_valid(const struct fc_program_source *source, size_t at) {
     const struct fc_instruction *i = &source->instructions[at];
@@ -136,9 +142,7 @@ static inline bool reference_is_valid(const struct fc_program_source *source, si
     uint64_t next = at + 1;
     bool true_inside = next + i->on_true < count;
     bool false_inside = next + i->on_false < count;
-    bool sees_bytes = reference_is_load(i->code) || i->code == 0x80 || i->code == 0x81 ||
-                      i->code == 0x100 || i->code == 0x115;
-    if (!reference_is_code(i->code) || i->flags > (sees_bytes ? 1 : 0))
+    if (!reference_is_code(i->code) || i->flags > (reference_sees_bytes(i->code) ? 1 : 0))
         return false;
     if (i->code == 0x105)
         return true_inside && false_inside && i->k < source->set_count;

@@ -87,13 +87,24 @@ CODES = """
     ld ldh ldb  ldx+ ldhx+ ldbx+  ldmsh  ldi ldm ldlen  ldxi ldxm ldxlen  st stx
     addk addx subk subx mulk mulx  divk divx modk modx  ork orx andk andx xork xorx
     lshk lshx rshk rshx neg  ja jeqk jeqx jgtk jgtx jgek jgex  jsetk jsetx
-    retk reta tax txa  ldcap jset?
+    retk reta tax txa  ldcap jset? jwide? jcontains? jaback
 """.split()
-AS_IT_IS, MENDED, SPREAD_SETS = 1, 2, 4
+AS_IT_IS, MENDED, SPREAD_SETS, TAGS = 1, 2, 4, 8
+SKIPPING = 0x80  # with an instruction's code
 
 
 def packed(*instructions: tuple[str, int, int, int]) -> bytes:
-    return b"".join(bytes([CODES.index(name), k, t, f]) for name, k, t, f in instructions)
+    """A name with a minus before it skips tags."""
+    return b"".join(
+        bytes([CODES.index(name.lstrip("-")) | (SKIPPING if name[0] == "-" else 0), k, t, f])
+        for name, k, t, f in instructions
+    )
+
+
+def tagged(*tags: bytes) -> bytes:
+    """An Ethernet frame of IPv4 behind tags."""
+    inner = b"\x08\x00\x45" + bytes(range(40))
+    return bytes(12) + b"".join(tag + b"\x00\x05" for tag in tags) + inner
 
 
 def program(flags: int, code: bytes, frame: bytes = bytes(range(40)), sets: bytes = b"") -> bytes:
@@ -138,6 +149,30 @@ def program_inputs() -> dict[str, bytes]:
         ("ldi", 5, 0, 0), ("ldxi", 5, 0, 0), ("jgex", 0, 1, 0), ("retk", 1, 0, 0), ("jgtx", 0, 0, 1)
     )
     one_set = bytes([4, 1, 5, 9, 255])
+    # in the wide set of 3 bytes, in that of 6, which begins with 0 1 2 3 4 5, and behind the end
+    in_wide = packed(("ldi", 1, 0, 0), ("jwide?", 0, 0, 1), ("ldi", 0, 0, 0), ("jwide?", 1, 0, 1))
+    far_wide = packed(("ldi", 252, 0, 0), ("jwide?", 0, 1, 0), ("ldi", 35, 0, 0))
+    contains = packed(("jcontains?", 0, 0, 1), ("jcontains?", 1, 1, 0))
+    no_pattern = packed(("jcontains?", 2, 0, 0))
+    count_down = packed(
+        ("ldi", 9, 0, 0),
+        ("subk", 1, 0, 0),
+        ("jeqk", 0, 1, 0),
+        ("jaback", 3, 0, 0),
+        ("txa", 0, 0, 0),
+    )
+    endless = packed(("ldi", 1, 0, 0), ("jaback", 1, 0, 0))
+    skipping = packed(
+        ("-ldh", 12, 0, 6),
+        ("jeqk", 8, 0, 5),
+        ("-ldmsh", 14, 0, 4),
+        ("-ldhx+", 14, 0, 3),
+        ("-ldlen", 0, 0, 0),
+        ("-ldxlen", 0, 0, 0),
+        ("-ldcap", 0, 0, 0),
+    )
+    skipping_wide = packed(("ldi", 15, 0, 0), ("-jwide?", 0, 0, 1), ("ld", 12, 0, 0))
+    tags = (b"\x81\x00", b"\x88\xa8", b"\x91\x00")
     raw_program = raw.pack(0x28, 0, 12, 0, 1) + raw.pack(0x06, 0, 1, 0, 0) * 2
     return {
         "empty": b"",
@@ -163,6 +198,28 @@ def program_inputs() -> dict[str, bytes]:
         "set": program(
             1 << 4, packed(("ldb", 5, 0, 1), ("jset?", 0, 1, 0)) + end * 2, sets=one_set
         ),
+        "set-of-ranges": program(
+            TAGS | 1 << 4, packed(("ldb", 5, 0, 1), ("jset?", 0, 1, 0)) + end * 2, sets=one_set
+        ),
+        "wide-set": program(0, in_wide + end * 2),
+        "wide-set-far": program(0, far_wide + packed(("jwide?", 1, 0, 0)) + end),
+        "no-such-wide-set": program(0, packed(("jwide?", 2, 0, 0)) + end),
+        "contains": program(0, contains + end * 3),
+        "contains-across-tag": program(0, contains + end * 3, bytes(11) + b"\x05\x06" + bytes(20)),
+        "contains-at-end": program(0, contains + end * 3, bytes(30) + b"\x81\x00"),
+        "no-such-pattern": program(0, no_pattern + end),
+        "jump-back": program(0, count_down + end),
+        "jump-back-to-itself": program(0, endless + end),
+        "jump-back-too-far": program(0, packed(("jaback", 2, 0, 0)) + end),
+        "jump-back-nowhere": program(0, packed(("jaback", 0, 0, 0)) + end),
+        "skips-no-tag": program(TAGS, skipping + end, tagged()),
+        "skips-one-tag": program(TAGS, skipping + end, tagged(tags[0])),
+        "skips-three-tags": program(TAGS, skipping + end, tagged(*tags)),
+        "skips-half-a-tag": program(TAGS, skipping + end, tagged(tags[1])[:15]),
+        "skips-where-there-are-none": program(0, skipping + end, tagged(tags[0])),
+        "skips-to-wide-set": program(TAGS, skipping_wide + end * 2, tagged(*tags[:2])),
+        "no-tag-to-skip": program(TAGS, packed(("-ldi", 1, 0, 0)) + end),
+        "raw-unknown-flag": program(AS_IT_IS, raw.pack(0x20, 2, 0, 0, 0) + raw_program),
         "set-unsorted": program(1 << 4, end, sets=bytes([2, 5, 5])),
         "jump-into-pair": program(
             0, packed(("ja", 0, 1, 0), ("ldb", 0, 0, 1), ("jeqk", 0, 0, 1)) + end * 2
@@ -178,6 +235,9 @@ def program_inputs() -> dict[str, bytes]:
             bytes([5, 1, 2, 3, 4, 5, 3, 7, 8, 9]),
         ),
         "mended-long": program(MENDED, source.randbytes(500), source.randbytes(90)),
+        "mended-tags": program(
+            MENDED | TAGS, source.randbytes(300), tagged(*tags, *tags) + source.randbytes(4)
+        ),
     }
 
 

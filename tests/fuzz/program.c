@@ -4,8 +4,9 @@
  * takes must end, and give for every frame what the slow evaluator gives, with the frame as one
  * piece and with its tag apart.
  *
- * Input: flags; with flag 1 instructions as they are (16 bytes each), else packed so that most are
- * valid (4 bytes each); sets; the frame; make_corpus.py writes the same.
+ * Input: flags, the length of the frame and what it had on the wire; sets; the frame; instructions,
+ * with flag 1 as they are (16 bytes each), else packed so that most are valid (4 bytes each; the
+ * first one's highest bit is FC_SKIPS_TAGS). make_corpus.py writes the same.
  */
 #include "program.h"
 
@@ -34,16 +35,19 @@ static struct fc_instruction take_instruction(struct input *input, bool as_it_is
         i.on_false = take_number(input);
         return i;
     }
-    i.code = reference_codes[take_byte(input) % REFERENCE_CODES];
+    uint8_t code = take_byte(input);
+    i.code = reference_codes[(code & 0x7f) % REFERENCE_CODES];
+    i.flags = code & 0x80 ? FC_SKIPS_TAGS : 0;
     i.k = number_by(take_byte(input));
     i.on_true = take_byte(input);
     i.on_false = take_byte(input);
     return i;
 }
 
-/* `flags` bits 1 and 2: targets, words and sets that are outside are brought inside. */
+/* With flag 2: what would break a rule keeps it. */
 static void mend(struct fc_instruction *i, size_t left, size_t set_count) {
-    if (i->code == FC_JA_BACK) /* loops take long: see test_program.c */
+    if (i->code == FC_JA_BACK || /* loops take long: see test_program.c */
+        (i->code == FC_JMP_IN_SET && set_count == 0))
         i->code = 0x07;
     if (left > 0) {
         i->on_true %= (uint32_t)left;
@@ -53,10 +57,14 @@ static void mend(struct fc_instruction *i, size_t left, size_t set_count) {
     }
     if (i->code == 0x60 || i->code == 0x61 || i->code == 0x02 || i->code == 0x03)
         i->k %= 16;
-    if (i->code == FC_JMP_IN_SET && set_count > 0)
+    if (reference_is_divide(i->code) && i->k == 0)
+        i->k = 1;
+    if (i->code == FC_JMP_IN_SET)
         i->k %= (uint32_t)set_count;
     if (i->code == FC_JMP_IN_WIDE || i->code == FC_JMP_CONTAINS)
         i->k %= 2;
+    if (!reference_sees_bytes(i->code))
+        i->flags = 0;
 }
 
 static bool set_is_valid(const struct fc_ranges *set) {
