@@ -23,6 +23,9 @@ _ALU = {
 }
 _JUMPS = {0x10: "jeq", 0x20: "jgt", 0x30: "jge", 0x40: "jset"}
 _SOURCE_X = 0x08
+# What the kernel has beside the frame's bytes, as libpcap calls it: SKF_AD_* of linux/filter.h.
+_BESIDE = 0xFFFFF000
+_BESIDE_NAMES = {4: "type", 44: "vlan_tci", 48: "vlanp", 60: "vlan_tpid"}
 
 
 def image(instructions: Sequence[ClassicInstruction], form: int = 1) -> str:
@@ -78,8 +81,9 @@ def _load(code: int, k: int) -> tuple[str, str]:
         return name, "#pktlen"
     if mode == 0xA0:
         return "ldxb", f"4*([{_signed(k)}]&0xf)"
-    where = f"[{_signed(k)}]" if mode == 0x20 else f"[x + {_signed(k)}]"
-    return name + _SIZES[code & 0x18], where
+    if mode == 0x20:
+        return name + _SIZES[code & 0x18], f"[{_BESIDE_NAMES.get(k - _BESIDE, _signed(k))}]"
+    return name + _SIZES[code & 0x18], f"[x + {_signed(k)}]"
 
 
 def _signed(k: int) -> int:

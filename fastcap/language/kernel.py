@@ -125,6 +125,8 @@ def _lower(
     *,
     live: bool,
 ) -> KernelFilter:
+    if isinstance(tree, Pcap) and not tree.text.strip():
+        return KernelFilter(everything(snaplen), True, snaplen)
     needed = max(snaplen, bytes_needed(program), _SHORTEST)
     exact = _lowered(program, linktype, snaplen, longest, live=live)
     if exact is not None and exact.exact:
