@@ -204,7 +204,13 @@ def test_a_qualifier_is_not_inherited_across_a_blob(expression: str, at: str) ->
         ("Blob(FrameData, 0, 4) IN {10.1.2.0/33}", "0 to 32", "10.1.2.0/33"),
         ("Blob(FrameData, 0, 4) IN {}", "a number", "}"),
         ("Blob(FrameData, 0, 4) IN {1, 2", "a comma or }", ""),
-        ("Blob(FrameData, 0, 4) IN 1", "expected == != <", "IN 1"),
+        ("Blob(FrameData, 0, 4) IN 1", "expected {…} or @FILE", "1"),
+        ("IPv4.Address IN (10.1.2.3)", "expected {…} or @FILE", "(10"),
+        ("IPv4.Address in hosts.txt", "expected {…} or @FILE", "hosts.txt"),
+        ("IPv4.Address == @hosts.txt", "a file of values is a set: IN @FILE", "@hosts"),
+        ("ip.addr == 10.1.2.3", "did you mean IPv4.Address?", "ip.addr"),
+        ("tcp and IPv4.SrcAddress == 10.1.2.3", "did you mean IPv4.SourceAddress?", "IPv4.Src"),
+        ("tcp.flags.syn == 1", "no field that fastcap knows (all others", "tcp.flags"),
         ("Blob(FrameData, 0, 4) IN @/no/such/file", "No such file", "@/no"),
         ("Blob(FrameData, 0, 6) == 10.1.2.3", "the blob has 6", "10.1.2.3"),
         ("Blob(FrameData, 0, 4) == 00:11:22:33:44:55", "the blob has 4", "00:11"),
@@ -275,6 +281,11 @@ def test_what_libpcap_refuses_shows_the_text_and_libpcaps_words() -> None:
     assert "tcp prot 443" in message
     assert "small letters" in refusal("tcp AND udp")
     assert "syntax error" in refusal(f"{A} or tcp prot 443")
+    assert "ContainsBin(FrameData, ASCII" in refusal("frame contains GET")
+    assert "comparisons are ==" in refusal("ip.addr eq 10.1.2.3")
+    assert "a field is compared: IPv4.Address == …" in refusal("ip.addr eq 10.1.2.3")
+    assert "as in 'tcp port 443'" in refusal("ip and tls")
+    assert refusal("tcp prot http").splitlines()[2:] == []
     assert "NUL" in refusal("tcp\0")
 
 

@@ -74,6 +74,36 @@ _ROWS = [
 FIELDS = {row.name.lower(): row for row in _ROWS}
 """Rows by their name in small letters."""
 
+# What Wireshark calls them, for those who come from there.
+_ELSEWHERE = {
+    "ip.addr": "IPv4.Address",
+    "ip.address": "IPv4.Address",
+    "ip.src": "IPv4.SourceAddress",
+    "ip.dst": "IPv4.DestinationAddress",
+    "ip.proto": "Protocol",
+    "ipv6.addr": "IPv6.Address",
+    "ipv6.src": "IPv6.SourceAddress",
+    "ipv6.dst": "IPv6.DestinationAddress",
+    "eth.addr": "Ethernet.Address",
+    "eth.src": "Ethernet.SourceAddress",
+    "eth.dst": "Ethernet.DestinationAddress",
+    "eth.type": "Ethernet.Type",
+    "frame.len": "FrameLength",
+}
+
+
+def meant(name: str) -> str | None:
+    """The field that somebody meant who wrote `name`, if that is likely.
+
+    >>> meant("ip.addr"), meant("IPv4.Adress"), meant("tcp.flags.syn")
+    ('IPv4.Address', 'IPv4.Address', None)
+    """
+    from difflib import get_close_matches
+
+    name = name.lower()
+    close = get_close_matches(name, FIELDS, 1, 0.75)
+    return _ELSEWHERE.get(name) or (FIELDS[close[0]].name if close else None)
+
 
 def field_names(indent: str) -> str:
     """All names, those of one protocol in a line."""

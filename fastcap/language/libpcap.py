@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from fastcap.errors import FilterError
 from fastcap.formats.linktypes import LONGEST_FRAME, dlt_of
+from fastcap.language.fields import meant
 from fastcap.language.parser import alternatives
 from fastcap.language.text import plain
 
@@ -25,8 +26,17 @@ NETMASK = 0  # as tcpdump -r has it
 
 _ANCILLARY = 0xFFFFF000  # offsets from here on are no bytes of the frame
 _DIRECTIONS = re.compile(r"\b(?:inbound|outbound)\b")
-_CAPITALS = re.compile(r"\b(?:AND|OR|NOT)\b")
 _OPERATORS = re.compile(r"[-+*/%^]|&&?|\|\|?")
+_HABITS = (
+    (r"\b(?:AND|OR|NOT)\b", "pcap-filter wants and, or, not in small letters"),
+    (r"\b(?:eq|ne|gt|ge|lt|le)\b", "comparisons are == != < <= > >="),
+    (r"\bcontains\b", 'bytes are found anywhere by ContainsBin(FrameData, ASCII, "text")'),
+    (
+        r"(?:^|\band|\bor|\bnot|[!(&|])\s*(?:https?|tls|ssl|dns|ssh|ntp|dhcp|bootp|smb2?|sip|rtp)\b",
+        "pcap-filter knows no protocol above TCP and UDP: say its port, as in 'tcp port 443'",
+    ),
+)
+_FIELD = re.compile(r"(?<![\w.])(?:[a-z]\w*(?:\.\w+)+|framelength)", re.IGNORECASE)
 _JOINS = re.compile(r"\b(?:and|or)\b|&&|\|\|", re.IGNORECASE)
 
 
@@ -105,5 +115,13 @@ def _compile(
 
 
 def _refusal(text: str, words: str) -> str:
-    hint = "\n  pcap-filter wants and, or, not in small letters" if _CAPITALS.search(text) else ""
-    return f"filter: libpcap refuses it: {plain(words, 300)}\n  {plain(text, 200)}{hint}"
+    shown = [f"filter: libpcap refuses it: {plain(words, 300)}", plain(text, 200)]
+    return "\n  ".join([*shown, *_hints(text)])
+
+
+def _hints(text: str) -> list[str]:
+    """What other filters' users may have meant."""
+    found = [hint for pattern, hint in _HABITS if re.search(pattern, text)]
+    fields = (meant(match.group()) for match in _FIELD.finditer(text[:200]))
+    field = next((field for field in fields if field), None)
+    return found + ([f"a field is compared: {field} == …"] if field else [])

@@ -17,7 +17,7 @@ from typing import NoReturn, TypeVar
 
 from fastcap.errors import FilterError
 from fastcap.language import values
-from fastcap.language.fields import FIELDS, FieldRow
+from fastcap.language.fields import FIELDS, FieldRow, meant
 from fastcap.language.ranges import Ranges, count, joined
 from fastcap.language.text import fault, plain
 from fastcap.language.tree import (
@@ -47,14 +47,15 @@ _LONGEST_READING = 400  # characters
 # Where a term of ours may begin: a Blob, a search, a name with an operator behind it. Names are of
 # ASCII's letters, hence (?a): by Unicode's rules "ſ" is an S too.
 _OURS = re.compile(
-    r"\b(?:(?ai:blob|containsbin)\s*\(|(?ai:[a-z]\w*\.\w+|framelength|protocol)\s*"
-    r"(?:[=<>]|!=|&(?!&)|(?ai:in)\s*[@{]))"
+    r"\b(?:(?ai:blob|containsbin)\s*\(|(?ai:[a-z]\w*(?:\.\w+)+|framelength|protocol)\s*"
+    r"(?:[=<>]|!=|&(?!&)|(?ai:in)(?![\w.:-])))"
 )
 _FUNCTION = re.compile(r"((?ai:blob|containsbin))\s*\(")
-_NAME = re.compile(r"(?ai:[a-z]\w*(?:\.\w+)?)")
+_NAME = re.compile(r"(?ai:[a-z]\w*(?:\.\w+)*)")
 _OPERATOR = re.compile(r"==|!=|<=|>=|<|>")
-_IN = re.compile(r"(?ai:in)(?=\s*[@{])")
+_IN = re.compile(r"(?ai:in)(?![\w.:-])")
 _MASK = re.compile(r"&(?!&)")
+_AT = re.compile("@")
 _FILE = re.compile(r"@(?:\"([^\"]+)\"|'([^']+)'|([^\s()\"']+))")
 _LITERAL = re.compile(r"[\w.:/%-]+")
 _QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
@@ -78,7 +79,7 @@ _Part = TypeVar("_Part")
 _OPERATORS = {"and": "and", "&&": "and", "or": "or", "||": "or"}
 _DIRECTIONS = {"src", "dst"}
 # netsh's form: Key=Value, and nothing but space between them
-_NETSH = re.compile(r"^\s*(?ai:[a-z]\w*\.\w+|protocol)\s*=(?!=)")
+_NETSH = re.compile(r"^\s*(?ai:[a-z]\w*(?:\.\w+)+|protocol)\s*=(?!=)")
 
 
 def parse(text: str) -> Tree:
@@ -356,6 +357,8 @@ class _Parser:
         self.before = self.at
         name = self.take(_NAME) or ""
         row = FIELDS.get(name)
+        if row is None and (near := meant(name)):
+            self.fail(f"no field that fastcap knows; did you mean {near}?", back=True)
         if row is None:
             known = ", ".join(row.name for row in FIELDS.values())
             self.fail(
@@ -403,7 +406,8 @@ class _Parser:
         quoted = _QUOTED.match(self.text, self.at)
         match = quoted or _LITERAL.match(self.text, self.at)
         if match is None:
-            self.fail(f"expected {kind.expected}")
+            hint = "; a file of values is a set: IN @FILE" if self.take(_AT) else ""
+            self.fail(f"expected {kind.expected}{hint}", back=True)
         self.at = match.end()
         try:
             if quoted:
@@ -431,7 +435,7 @@ class _Parser:
         return Among(operand, ranges, mask, source, at)
 
     def braces(self, operand: Blob | Field, mask: int | None) -> Ranges:
-        self.expect(_OPEN_BRACE, "{ or @FILE")
+        self.expect(_OPEN_BRACE, "{…} or @FILE behind IN")
         found = []
         while True:
             found.append(self.literal(operand, networks=True))
