@@ -499,35 +499,15 @@ class _Parser:
 
     def netsh_value(self, operand: Field, at: int) -> Tree:
         if self.take(_OPEN) is None:
-            first, last = self.netsh_range(operand)
+            first, last = self.literal(operand, networks=True)
             if first == last:
                 return Compare(operand, "==", first, None, at)
             return Among(operand, ((first, last),), None, "", at)
         found = []
         while True:
-            found.append(self.netsh_range(operand))
+            found.append(self.literal(operand, networks=True))
             if self.expect(_COMMA_OR_CLOSE, "a comma or )") == ")":
                 return Among(operand, joined(found), None, "", at)
-
-    def netsh_range(self, operand: Field) -> tuple[int, int]:
-        """A value, or first-last."""
-        match = re.compile(r"\s*([\w.]+)-([\w.]+)").match(self.text, self.at)
-        if match is None or values.kind_of(operand).written in ("mac", "ipv6"):
-            return self.literal(operand, networks=True)
-        ends = []
-        for group in (1, 2):
-            self.before = match.start(group)
-            self.at = match.end()
-            try:
-                ends.append(
-                    values.of_word(match[group], values.kind_of(operand), networks=False)[0]
-                )
-            except ValueError as error:
-                self.fail(str(error), back=True)
-        self.before = match.start(1)
-        if ends[0] > ends[1]:
-            self.fail("a range goes from the smaller to the larger", back=True)
-        return ends[0], ends[1]
 
     # ---- Reading the text ------------------------------------------------------------------
 

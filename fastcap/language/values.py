@@ -51,8 +51,15 @@ def kind_of(operand: Blob | Field) -> Kind:
 
 
 def of_word(word: str, kind: Kind, *, networks: bool) -> Range:
-    """A value without quotes: the first and the last number that it stands for. `networks`: an
-    address may have a prefix length behind it."""
+    """A value without quotes: the first and the last number that it stands for. `networks`: it may
+    be a network or a range, as in a set."""
+    if (ends := _ends(word)) is not None:
+        if not networks:
+            raise ValueError(f"a range stands in a set: IN {{{word}}}")
+        first, last = (of_word(end, kind, networks=False)[0] for end in ends)
+        if first > last:
+            raise ValueError("a range goes from the smaller to the larger")
+        return first, last
     if word.lower() in kind.names:
         return (kind.names[word.lower()],) * 2
     address, slash, prefix = word.partition("/")
@@ -105,9 +112,9 @@ def bytes_of_hex(text: str) -> bytes:
 
 
 def of_file(path: str, kind: Kind) -> Ranges:
-    """The values of a file: any number a line, with space or commas between them; # begins a
-    comment. For an address field, addresses of another kind are left out: one list may serve
-    IPv4.Address, IPv6.Address and Ethernet.Address."""
+    """The values of a file, networks and ranges too: any number a line, with space or commas
+    between them; # begins a comment. For an address field, addresses of another kind are left out:
+    one list may serve IPv4.Address, IPv6.Address and Ethernet.Address."""
     try:
         with open(path, encoding="utf-8-sig") as file:
             text = file.read(_LARGEST_FILE + 1)
@@ -148,8 +155,15 @@ def written(value: int, kind: Kind) -> str:
 
 
 def _is_other_kind(word: str, kind: Kind) -> bool:
-    found = _address(word.partition("/")[0])
+    first, _ = _ends(word) or (word, "")
+    found = _address(first.partition("/")[0])
     return found is not None and kind.written in ("ipv4", "ipv6", "mac") and found[1] != kind.length
+
+
+def _ends(word: str) -> tuple[str, str] | None:
+    """The two values of a range."""
+    first, dash, last = word.partition("-")
+    return (first, last) if dash and first and not _MAC.fullmatch(word) else None
 
 
 def _address(word: str) -> tuple[int, int, str] | None:
