@@ -74,6 +74,7 @@ vlan_option = click.option(
     "names see frames without them, at any depth.",
 )
 linktype_option = click.option(
+    "-y",
     "--linktype",
     default="ETHERNET",
     show_default=True,

@@ -121,7 +121,8 @@ def _value(value: int, operand: Blob | Field) -> str:
     kind = kind_of(operand)
     text = written(value, kind)
     if kind.written != "blob":
-        return text
+        name = next((name for name, number in kind.names.items() if number == value), None)
+        return text if name is None else f"{text} ({name.upper()})"
     also = {4: "ipv4", 6: "mac", 16: "ipv6"}.get(kind.length)
     return text if also is None else f"{text} ({written(value, kind._replace(written=also))})"
 
