@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from fastcap.formats.linktypes import ETHERNET, TAGS_AT, name_of
@@ -52,6 +53,8 @@ _WORDS = {
 }
 _MOST_SHOWN = 6  # values of a set
 _MOST_IN_COMMAND = 12
+_NEGATES = re.compile(r"\bnot\b|!")
+_MEASURES = re.compile(r"\b(?:len|length|less|greater)\b")
 
 
 def explain(tree: Tree, linktype: int, vlan: str = "wire") -> str:
@@ -151,13 +154,23 @@ def _tcpdump(tree: Tree, linktype: int, vlan: str) -> list[str]:
     if text is None:
         return ["tcpdump has no filter for this."]
     if vlan == "skip" and linktype in TAGS_AT:
-        text = f"({text}) or (vlan and ({text}))"
+        untagged = f"({text}){_no_tag(linktype)}" if _NEGATES.search(text) else f"({text})"
+        text = f"{untagged} or (vlan and ({text}))"
     lines = [f"Closest in tcpdump: tcpdump -r FILE {shlex.quote(text)}"]
     if not isinstance(tree, Pcap):
         lines.append("  which rejects every frame that is too short for a term it comes to.")
     if vlan == "skip" and linktype in TAGS_AT:
-        lines.append("  It looks behind one tag, not behind more.")
+        length = ", and its len counts that tag" if _MEASURES.search(text) else ""
+        lines.append(f"  It looks behind one tag, not behind more{length}.")
     return lines
+
+
+def _no_tag(linktype: int) -> str:
+    """What keeps a tagged frame from passing because nothing is found at its usual place. The word
+    `vlan` would move what comes after it."""
+    base = "ether" if linktype == ETHERNET else "link"
+    at = TAGS_AT[linktype]
+    return "".join(f" and {base}[{at}:2] != 0x{tpid:x}" for tpid in (0x8100, 0x88A8, 0x9100))
 
 
 def as_pcap(tree: Tree, linktype: int) -> str | None:
