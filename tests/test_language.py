@@ -204,7 +204,7 @@ def test_a_qualifier_is_not_inherited_across_a_blob(expression: str, at: str) ->
         ("Blob(FrameData, 0, 4) == 10.1.2", "a number", "10.1.2"),
         ("Blob(FrameData, 0, 4) == 10.1.2.256", "larger than 255", "10.1.2.256"),
         ("Blob(FrameData, 0, 4) == 10.1.2.0/24", "stands in a set", "10.1.2.0/24"),
-        ("Blob(FrameData, 0, 4) IN {10.1.2.1/24}", "behind its prefix", "10.1.2.1"),
+        ("Blob(FrameData, 0, 4) IN {10.1.2.1/24}", "behind the prefix of 24", "10.1.2.1"),
         ("Blob(FrameData, 0, 4) IN {10.1.2.0/33}", "0 to 32", "10.1.2.0/33"),
         ("Blob(FrameData, 0, 4) IN {}", "a number", "}"),
         ("Blob(FrameData, 0, 4) IN {1, 2", "a comma or }", ""),

@@ -82,7 +82,7 @@ def of_word(word: str, kind: Kind, *, networks: bool) -> Range:
         return value, value
     if not networks:
         raise ValueError(f"a network stands in a set: IN {{{plain(word)}}}")
-    return _network(word, value, prefix, 8 * length)
+    return _network(value, prefix, 8 * length)
 
 
 def of_text(text: str, kind: Kind) -> Range:
@@ -129,10 +129,9 @@ def of_file(path: str, kind: Kind) -> Ranges:
     found = []
     for number, line in enumerate(text.split("\n"), 1):
         for word in _SEPARATORS.split(line.partition("#")[0].strip()):
-            if not word or _is_other_kind(word, kind):
-                continue
             try:
-                found.append(of_word(word, kind, networks=True))
+                if word and not _is_other_kind(word, kind):
+                    found.append(of_word(word, kind, networks=True))
             except ValueError as error:
                 raise ValueError(f"{plain(path)}, line {number}: {plain(word)}: {error}") from None
     if not found:
@@ -171,7 +170,7 @@ def _address(word: str) -> tuple[int, int, str] | None:
     if match := _IPV4.fullmatch(word):
         parts = [int(part) for part in match.groups()]
         if max(parts) > 255:
-            raise ValueError(f"{word}: no part of an address is larger than 255")
+            raise ValueError("no part of an address is larger than 255")
         return int.from_bytes(bytes(parts), "big"), 4, "an address of IPv4"
     if _MAC.fullmatch(word):
         parts = [int(part, 16) for part in re.split("[:-]", word)]
@@ -184,18 +183,16 @@ def _address(word: str) -> tuple[int, int, str] | None:
                 raise ValueError
             return int(IPv6Address(word)), 16, "an address of IPv6"
         except ValueError:
-            raise ValueError(f"{plain(word)}: no address of IPv6, and no MAC address") from None
+            raise ValueError("no address of IPv6, and no MAC address") from None
     return None
 
 
-def _network(word: str, value: int, prefix: str, bits: int) -> Range:
+def _network(value: int, prefix: str, bits: int) -> Range:
     if not prefix.isascii() or not prefix.isdigit() or len(prefix) > 3 or int(prefix) > bits:
-        raise ValueError(f"{plain(word)}: expected a prefix length of 0 to {bits} behind /")
+        raise ValueError(f"expected a prefix length of 0 to {bits} behind /")
     host = (1 << bits - int(prefix)) - 1
     if value & host:
-        raise ValueError(
-            f"{plain(word)}: has bits set behind its prefix of {prefix}; a network has none"
-        )
+        raise ValueError(f"bits are set behind the prefix of {prefix}; a network has none")
     return value, value | host
 
 
