@@ -198,7 +198,7 @@ def test_json_of_filter_has_the_promised_fields(source: str, tmp_path: Path) -> 
         (("tcp", "IN", "-o", ""), "needs a name"),
         (("tcp", "IN", "--count", "--on-damage", "skip"), "'stop'"),
         (("tcp", "IN", "--count", "--bogus"), "No such option"),
-        (("tcp", "-r", "IN", "--count"), "inputs are plain words"),
+        (("tcp", "-r", "IN", "--count"), "No such option '-r': inputs are plain words"),
         (("tcp", "IN", "-w", "x"), "-o OUT writes"),
         (("tcp", "IN", "-o", "IN"), "also an input"),
         (("tcp", "IN", "-o", "IN", "--force"), "also an input"),

@@ -97,7 +97,7 @@ def run(arguments: list[str]) -> int:
         return exit_codes.USAGE
     except click.NoSuchOption as error:
         hint = _OTHER_TOOLS.get(error.option_name, "")
-        return _refuse(error.format_message() + hint, _place(error), exit_codes.USAGE)
+        return _refuse(error.format_message().rstrip(".") + hint, _place(error), exit_codes.USAGE)
     except click.ClickException as error:
         return _refuse(error.format_message(), _place(error), exit_codes.USAGE)
     except FastcapError as error:
