@@ -36,7 +36,7 @@ _HABITS = (
         "pcap-filter knows no protocol above TCP and UDP: say its port, as in 'tcp port 443'",
     ),
 )
-_FIELD = re.compile(r"(?<![\w.])(?:[a-z]\w*(?:\.\w+)+|framelength)", re.IGNORECASE)
+_FIELD = re.compile(r"(?<![\w.])(?:[a-z]\w{0,40}(?:\.\w{1,40}){1,3}|framelength)", re.IGNORECASE)
 _JOINS = re.compile(r"\b(?:and|or)\b|&&|\|\|", re.IGNORECASE)
 
 

@@ -47,11 +47,11 @@ _LONGEST_READING = 400  # characters
 # Where a term of ours may begin: a Blob, a search, a name with an operator behind it. Names are of
 # ASCII's letters, hence (?a): by Unicode's rules "ſ" is an S too.
 _OURS = re.compile(
-    r"\b(?:(?ai:blob|containsbin)\s*\(|(?ai:[a-z]\w*(?:\.\w+)+|framelength|protocol)\s*"
+    r"\b(?:(?ai:blob|containsbin)\s*\(|(?ai:[a-z]\w{0,40}(?:\.\w{1,40}){1,3}|framelength|protocol)\s*"
     r"(?:[=<>]|!=|&(?!&)|(?ai:in)(?![\w.:-])))"
 )
 _FUNCTION = re.compile(r"((?ai:blob|containsbin))\s*\(")
-_NAME = re.compile(r"(?ai:[a-z]\w*(?:\.\w+)*)")
+_NAME = re.compile(r"(?ai:[a-z]\w{0,40}(?:\.\w{1,40}){0,3})")
 _OPERATOR = re.compile(r"==|!=|<=|>=|<|>")
 _IN = re.compile(r"(?ai:in)(?![\w.:-])")
 _MASK = re.compile(r"&(?!&)")
@@ -79,7 +79,7 @@ _Part = TypeVar("_Part")
 _OPERATORS = {"and": "and", "&&": "and", "or": "or", "||": "or"}
 _DIRECTIONS = {"src", "dst"}
 # netsh's form: Key=Value, and nothing but space between them
-_NETSH = re.compile(r"^\s*(?ai:[a-z]\w*(?:\.\w+)+|protocol)\s*=(?!=)")
+_NETSH = re.compile(r"^\s*(?ai:[a-z]\w{0,40}(?:\.\w{1,40}){1,3}|protocol)\s*=(?!=)")
 
 
 def parse(text: str) -> Tree:

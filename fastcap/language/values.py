@@ -55,7 +55,7 @@ def of_word(word: str, kind: Kind, *, networks: bool) -> Range:
     be a network or a range, as in a set."""
     if (ends := _ends(word)) is not None:
         if not networks:
-            raise ValueError(f"a range stands in a set: IN {{{word}}}")
+            raise ValueError(f"a range stands in a set: IN {{{plain(word)}}}")
         first, last = (of_word(end, kind, networks=False)[0] for end in ends)
         if first > last:
             raise ValueError("a range goes from the smaller to the larger")
