@@ -34,13 +34,13 @@ def _filter_ranges(
     start = FILE_HEADER
     while start < size:
         stop = min(size, (start // RANGE_BYTES + 1) * RANGE_BYTES)
-        _, _, _, start, damage, _, output, _ = filter_range(
+        _, _, _, start, damage, _, _, _, ((_, output),) = filter_range(
             fd,
             start,
             stop,
             size,
             False,
-            program=program,
+            programs=(program,),
             layout=records.layout,
             out_layout=records.layout,
             limit=NO_LIMIT,

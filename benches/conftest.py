@@ -118,7 +118,7 @@ def filtered(records: Records, program: NativeProgram | None) -> tuple[int, int]
     """Frames read and frames matched. Nothing is kept: a bench of copies is another bench."""
     read, matched, _, end, damage, *_ = filter_bytes(
         records.data,
-        program=program,
+        programs=(program,),
         layout=records.layout,
         out_layout=records.layout,
         limit=NO_LIMIT,
@@ -128,7 +128,7 @@ def filtered(records: Records, program: NativeProgram | None) -> tuple[int, int]
     )
     assert damage is None
     assert end == len(records.data)
-    return read, matched[0]
+    return read, matched
 
 
 # ---- Answers ----------------------------------------------------------------------------------

@@ -170,6 +170,7 @@ def _batches(
     kept = FRAME_HEADERS if captured is None else captured
     noise = rng.bytes(_BATCH * (RECORD_HEADER + (LONGEST if captured is None else kept)))
     records = np.frombuffer(bytearray(noise), np.uint8)
+    written = np.zeros((0, 0), np.int64)  # where headers are among the noise
     headers = np.zeros(_BATCH, _record_type(kept))
     if captured is not None:
         headers = records.view(headers.dtype)
@@ -191,8 +192,10 @@ def _batches(
         ends = np.zeros(_BATCH + 1, np.int64)
         np.cumsum(lengths.astype(np.int64) + RECORD_HEADER, out=ends[1:])
         if captured is None:
-            rows = headers.view(np.uint8).reshape(_BATCH, -1)
-            records[ends[:-1, None] + columns] = rows
+            # those of the batch before would look like records inside of frames
+            records[written] = np.frombuffer(noise, np.uint8)[written]
+            written = ends[:-1, None] + columns
+            records[written] = headers.view(np.uint8).reshape(_BATCH, -1)
         yield _Batch(records, ends, hit)
 
 

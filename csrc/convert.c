@@ -43,8 +43,13 @@ int fc_convert_append(const struct fc_convert *convert, const uint8_t *records, 
     uint8_t *to = output->bytes + output->length;
     for (size_t offset = 0; offset < length;) {
         struct fc_pcap_record record;
+        /* somebody may write the file while it is read: what was checked may have changed */
+        if (!fc_bytes_within(offset, FC_PCAP_RECORD_HEADER, length))
+            return FC_ERROR_SHRUNK;
         fc_pcap_record_read(records + offset, convert->from.swapped, &record);
         uint32_t captured = record.captured;
+        if (!fc_bytes_within(offset + FC_PCAP_RECORD_HEADER, captured, length))
+            return FC_ERROR_SHRUNK;
         if (record.captured > cut)
             record.captured = cut;
         convert_time(convert, &record);

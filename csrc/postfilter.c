@@ -1,169 +1,596 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "postfilter.h"
 
+#include "guard.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum {
-    WINDOW = 1 << 20,    /* bytes: half of a usual second-level cache */
-    CANCEL_EVERY = 1024, /* frames between two looks at `cancel` */
+    MOST_CHAINS = 12,        /* for large records; */
+    FEW_CHAINS = 2,          /* for small ones, which come faster than cache misses, */
+    SMALL = 256,             /* bytes in the mean, */
+    SAMPLE = 16,             /* of the first records. Measured: docs/performance.md */
+    CHAIN_BYTES = 256 << 10, /* a chain is at least so long: a guess costs microseconds */
+    GUESS_WITHIN = 64 << 10, /* bytes that are searched for the start of a chain, */
+    GUESS_AHEAD = 1 << 20,   /* and for that of a range, */
+    GUESS_SPAN = 8 << 20,    /* looking no further ahead than this */
+    CANCEL_EVERY = 64,       /* groups between two looks at `cancel` */
+    HUGE = 2 << 20,          /* mappings begin where the kernel can map so much at once */
 };
 
-/* ---- One window -------------------------------------------------------------------------- */
+/* Matching records that stand next to each other. */
+struct run {
+    size_t start;
+    size_t end;
+    uint32_t longest; /* captured length in it */
+};
 
-/* Where the loop stands: counts, and the run of matching records that is not yet copied. */
+/* What an output gets of a chain. */
+struct track {
+    struct fc_scan_summary matched;
+    struct run *runs;
+    size_t count;
+    size_t room;
+};
+
+/* A walk from one place up to the next chain's. */
+struct chain {
+    struct fc_scan scan;
+    size_t first;
+    size_t stop; /* records that start here or later are not its own */
+    enum fc_scan_stop why;
+    bool ended;
+    uint64_t frames_read;
+    uint64_t frames_taken;
+    uint64_t tagged_missed;
+    struct track *tracks;
+};
+
 struct walk {
     const struct fc_postfilter *postfilter;
-    struct fc_postfilter_result *result;
-    struct fc_scan scan;
-    size_t stop;      /* records that start here or later are not ours */
-    size_t run_start; /* the run is [run_start, run_end) */
-    size_t run_end;
-    uint32_t longest;    /* captured length in the run */
-    uint32_t skipped_at; /* where tags begin for `skipping`; 0: it does not matter */
+    const uint8_t *bytes;
+    struct chain chains[MOST_CHAINS];
+    uint32_t count;
+    struct track *tracks; /* of all chains: room for MOST_CHAINS times the outputs */
+    uint32_t reach;       /* of a group */
+    uint32_t ahead;       /* bytes of the next record that are fetched before it is looked at */
+    uint32_t skipped_at;  /* where tags begin for `skipping`; 0: it does not matter */
+    bool selects;         /* by time or flow */
 };
 
-static int flush_run(struct walk *walk) {
-    if (walk->run_start == walk->run_end)
-        return FC_OK;
-    return fc_convert_append(&walk->postfilter->convert, walk->scan.bytes + walk->run_start,
-                             walk->run_end - walk->run_start, walk->longest, &walk->result->output);
-}
+/* ---- Runs -------------------------------------------------------------------------------- */
 
-static inline bool matches(const struct walk *walk, const struct fc_pcap_record *record) {
-    if (!walk->postfilter->program)
-        return true;
-    uint32_t snaplen = walk->scan.layout.snaplen;
-    const struct fc_frame frame = {
-        .bytes = walk->scan.bytes + walk->scan.offset - record->captured,
-        .captured = record->captured < snaplen ? record->captured : snaplen,
-        .wire = record->wire,
-    };
-    if (fc_program_run(walk->postfilter->program, &frame) != 0)
-        return true;
-    if (walk->skipped_at != 0 && fc_frame_has_tag(&frame, walk->skipped_at) &&
-        fc_program_run(walk->postfilter->skipping, &frame) != 0)
-        walk->result->tagged_missed++;
-    return false;
-}
-
-static inline int take(struct walk *walk, const struct fc_pcap_record *record, size_t start) {
-    bool finer = walk->scan.layout.nanoseconds;
-    int64_t ns = fc_pcap_nanoseconds(record, finer);
-    if (finer && walk->postfilter->keep && !walk->postfilter->convert.to.nanoseconds)
-        ns -= ns % 1000; /* as the output has it */
-    fc_scan_note(&walk->result->matched, ns);
-    if (!walk->postfilter->keep)
-        return FC_OK;
-    if (start != walk->run_end) {
-        int status = flush_run(walk);
-        if (status < 0)
-            return status;
-        walk->run_start = start;
-        walk->longest = 0;
+static int add_run(struct track *track, size_t start) {
+    if (track->count == track->room) {
+        size_t room = track->room > 0 ? 2 * track->room : 64;
+        struct run *runs = realloc(track->runs, room * sizeof *runs);
+        if (!runs)
+            return FC_ERROR_MEMORY;
+        track->runs = runs;
+        track->room = room;
     }
-    if (record->captured > walk->longest)
-        walk->longest = record->captured;
-    walk->run_end = walk->scan.offset;
+    track->runs[track->count++] = (struct run){.start = start, .end = start};
     return FC_OK;
 }
 
-/* `swapped` is a constant in each of the two callers, so each gets a loop of its own. */
-static inline __attribute__((always_inline)) int walk_records(struct walk *walk, bool swapped,
-                                                              enum fc_scan_stop *stop) {
-    struct fc_postfilter_result *result = walk->result;
-    uint64_t limit = walk->postfilter->limit;
-    while (walk->scan.offset < walk->stop && result->matched.frames < limit) {
-        struct fc_pcap_record record;
-        size_t start = walk->scan.offset;
-        *stop = fc_scan_next(&walk->scan, swapped, &record);
-        if (*stop != FC_SCAN_RECORD)
-            return FC_OK;
-        if (++result->frames_read % CANCEL_EVERY == 0 && fc_cancel_is_set(walk->postfilter->cancel))
-            return FC_ERROR_CANCELLED;
-        if (matches(walk, &record)) {
-            int status = take(walk, &record, start);
+static inline int keep_record(struct track *track, size_t start, uint32_t captured) {
+    if (track->count == 0 || track->runs[track->count - 1].end != start) {
+        int status = add_run(track, start);
+        if (status < 0)
+            return status;
+    }
+    struct run *run = &track->runs[track->count - 1];
+    run->end = start + FC_PCAP_RECORD_HEADER + (size_t)captured;
+    if (captured > run->longest)
+        run->longest = captured;
+    return FC_OK;
+}
+
+/* ---- Groups ------------------------------------------------------------------------------ */
+
+static inline uint64_t lowest(uint32_t count) {
+    return count < FC_GROUP ? (UINT64_C(1) << count) - 1 : UINT64_MAX;
+}
+
+/* Where the record of a frame begins. */
+static inline size_t start_of(const struct walk *walk, const struct fc_group *group,
+                              uint32_t place) {
+    return (size_t)(group->bytes[place] - walk->bytes) - FC_PCAP_RECORD_HEADER;
+}
+
+static inline int64_t time_of(const struct walk *walk, const struct fc_group *group,
+                              uint32_t place) {
+    struct fc_pcap_layout layout = walk->postfilter->convert.from;
+    struct fc_pcap_record record;
+    fc_pcap_record_read(group->bytes[place] - FC_PCAP_RECORD_HEADER, layout.swapped, &record);
+    return fc_pcap_nanoseconds(&record, layout.nanoseconds);
+}
+
+static inline void end_chain(struct chain *chain, enum fc_scan_stop why) {
+    chain->why = why;
+    chain->ended = true;
+}
+
+/* The slow way to the next record: near the end of the bytes, and where something is wrong. */
+static __attribute__((noinline)) bool next_record(struct chain *chain, size_t offset,
+                                                  uint32_t *captured) {
+    struct fc_pcap_record record;
+    enum fc_scan_stop why = FC_SCAN_CALLER;
+    if (chain->ended)
+        return false;
+    chain->scan.offset = offset;
+    if (offset < chain->stop)
+        why = fc_scan_next(&chain->scan, chain->scan.layout.swapped, &record);
+    if (why != FC_SCAN_RECORD) {
+        end_chain(chain, why);
+        return false;
+    }
+    *captured = record.captured;
+    return true;
+}
+
+/* Offsets before which a record of any length is whole. */
+static size_t quick_before(const struct chain *chain) {
+    size_t longest = FC_PCAP_RECORD_HEADER + (size_t)chain->scan.layout.max_captured;
+    size_t before = chain->scan.length > longest ? chain->scan.length - longest : 0;
+    return before < chain->stop ? before : chain->stop;
+}
+
+/* `share` records of each chain that goes on; those of one chain are in places next to each other.
+ * The chains take turns, so that each waits for its cache misses while the others do.
+ * `swapped` is a constant in each of the two callers, so each gets a loop of its own. */
+static inline __attribute__((always_inline)) void fill(struct walk *walk, struct chain **going,
+                                                       uint32_t count, uint32_t share,
+                                                       struct fc_group *group, bool swapped) {
+    const uint8_t *bytes = walk->bytes;
+    const uint32_t ahead = walk->ahead;
+    const uint32_t most = going[0]->scan.layout.max_captured;
+    size_t offsets[MOST_CHAINS];
+    size_t quick[MOST_CHAINS];
+    uint32_t filled[MOST_CHAINS];
+    uint32_t shortest = UINT32_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        offsets[i] = going[i]->scan.offset;
+        quick[i] = quick_before(going[i]);
+        filled[i] = share;
+    }
+    for (uint32_t turn = 0; turn < share; turn++) {
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t place = i * share + turn;
+            const uint8_t *at = bytes + offsets[i];
+            uint32_t captured = 0;
+            if (__builtin_expect(offsets[i] < quick[i], 1))
+                captured = fc_pcap_field(at + 8, swapped);
+            /* a record of no bytes may be a hole */
+            if (__builtin_expect(captured - 1 >= most, 0)) {
+                if (!next_record(going[i], offsets[i], &captured)) {
+                    filled[i] = turn < filled[i] ? turn : filled[i];
+                    quick[i] = 0; /* nothing more of it, though somebody may mend the bytes */
+                    continue;
+                }
+            }
+            offsets[i] += FC_PCAP_RECORD_HEADER + (size_t)captured;
+            __builtin_prefetch(bytes + offsets[i]);
+            __builtin_prefetch(bytes + offsets[i] + ahead);
+            group->bytes[place] = at + FC_PCAP_RECORD_HEADER;
+            group->captured[place] = captured;
+            group->wire[place] = fc_pcap_field(at + 12, swapped);
+            shortest = captured < shortest ? captured : shortest;
+        }
+    }
+    uint64_t present = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        going[i]->scan.offset = offsets[i];
+        going[i]->frames_read += filled[i];
+        present |= lowest(filled[i]) << i * share;
+        if (!going[i]->ended && offsets[i] >= going[i]->stop)
+            end_chain(going[i], FC_SCAN_CALLER);
+    }
+    fc_group_complete(group, present, shortest);
+}
+
+static bool is_wanted(const struct walk *walk, const struct fc_group *group, uint32_t place) {
+    const struct fc_postfilter *postfilter = walk->postfilter;
+    int64_t ns = time_of(walk, group, place);
+    if (ns < postfilter->since_ns || ns >= postfilter->until_ns)
+        return false;
+    const struct fc_frame frame = fc_group_frame(group, place);
+    return postfilter->sample == 0 ||
+           fc_flow_is_sampled(fc_flow_hash(&frame, (enum fc_flow_link)postfilter->link),
+                              postfilter->sample);
+}
+
+static uint64_t those_wanted(const struct walk *walk, const struct fc_group *group) {
+    uint64_t found = 0;
+    for (uint64_t left = group->present; left != 0;) {
+        uint32_t place = fc_group_next(&left);
+        found |= (uint64_t)is_wanted(walk, group, place) << place;
+    }
+    return found;
+}
+
+static void note_times(const struct walk *walk, const struct fc_group *group, struct track *track,
+                       uint64_t bits) {
+    const struct fc_postfilter *postfilter = walk->postfilter;
+    bool cuts = postfilter->keep && postfilter->convert.from.nanoseconds &&
+                !postfilter->convert.to.nanoseconds;
+    struct fc_scan_summary matched = track->matched; /* in registers */
+    while (bits != 0) {
+        int64_t ns = time_of(walk, group, fc_group_next(&bits));
+        fc_scan_note(&matched, cuts ? ns - ns % 1000 : ns);
+    }
+    track->matched = matched;
+}
+
+static int note(const struct walk *walk, const struct fc_group *group, struct track *track,
+                uint64_t bits) {
+    note_times(walk, group, track, bits);
+    while (walk->postfilter->keep && bits != 0) {
+        uint32_t place = fc_group_next(&bits);
+        int status = keep_record(track, start_of(walk, group, place), group->captured[place]);
+        if (status < 0)
+            return status;
+    }
+    return FC_OK;
+}
+
+/* Of rejected frames: those that `skipping` would take. */
+static uint64_t missed(const struct walk *walk, struct fc_group *group, uint64_t rejected) {
+    uint64_t tagged = rejected & ~group->whole;
+    if ((rejected & group->whole) != 0)
+        tagged |= fc_group_tagged(group, walk->skipped_at, rejected & group->whole);
+    uint64_t found = 0;
+    while (tagged != 0) {
+        uint32_t place = fc_group_next(&tagged);
+        const struct fc_frame frame = fc_group_frame(group, place);
+        bool counts = fc_frame_has_tag(&frame, walk->skipped_at) &&
+                      fc_program_run(walk->postfilter->skipping, &frame) != 0;
+        found |= (uint64_t)counts << place;
+    }
+    return found;
+}
+
+/* Processors without an instruction for it get a call for __builtin_popcountll. */
+static uint32_t count_bits(uint64_t bits) {
+    uint32_t count = 0;
+    for (; bits != 0; bits &= bits - 1)
+        count++;
+    return count;
+}
+
+/* With a limit there is one chain. Takes out all frames behind the one that reaches it, and ends
+ * the walk there. */
+static void stop_at_limit(const struct walk *walk, struct chain *chain, struct fc_group *group,
+                          uint64_t taken, uint64_t left) {
+    if (count_bits(taken) < left)
+        return;
+    uint32_t last = 0;
+    for (; left > 0; left--)
+        last = fc_group_next(&taken);
+    uint64_t kept = group->present & UINT64_MAX >> (FC_GROUP - 1 - last);
+    chain->frames_read -= count_bits(group->present & ~kept);
+    group->present = kept;
+    chain->scan.offset =
+        start_of(walk, group, last) + FC_PCAP_RECORD_HEADER + (size_t)group->captured[last];
+    end_chain(chain, FC_SCAN_CALLER);
+}
+
+/* Asks the programs, and notes for each chain what its frames are. */
+static int judge(struct walk *walk, struct chain **going, uint32_t count, uint32_t share,
+                 struct fc_group *group) {
+    const struct fc_postfilter *postfilter = walk->postfilter;
+    uint64_t bits[FC_POSTFILTER_OUTPUTS];
+    uint64_t wanted = walk->selects ? those_wanted(walk, group) : group->present;
+    uint64_t taken = 0;
+    for (uint32_t i = 0; i < postfilter->outputs; i++) {
+        if (postfilter->rest && i == postfilter->outputs - 1)
+            bits[i] = wanted & ~taken;
+        else if (postfilter->programs[i] == NULL)
+            bits[i] = wanted;
+        else
+            bits[i] = fc_program_run_group(postfilter->programs[i], group, wanted);
+        taken |= bits[i];
+    }
+    if (postfilter->limit != UINT64_MAX)
+        stop_at_limit(walk, going[0], group, taken, postfilter->limit - going[0]->frames_taken);
+    uint64_t also = 0; /* which a filter without tags would take */
+    if (walk->skipped_at != 0)
+        also = missed(walk, group, wanted & group->present & ~taken);
+    for (uint32_t i = 0; i < count; i++) {
+        struct chain *chain = going[i];
+        uint64_t frames = lowest(share) << i * share & group->present;
+        chain->frames_taken += count_bits(frames & taken);
+        chain->tagged_missed += count_bits(frames & also);
+        for (uint32_t output = 0; output < postfilter->outputs; output++) {
+            int status = note(walk, group, &chain->tracks[output], bits[output] & frames);
             if (status < 0)
                 return status;
         }
     }
-    *stop = FC_SCAN_CALLER;
     return FC_OK;
 }
 
-/* Walks `length` bytes from `offset` on; moves `*offset` behind the last record read. */
-static int walk_window(const struct fc_postfilter *postfilter, const uint8_t *bytes, size_t length,
-                       size_t stop_at, size_t *offset, struct fc_postfilter_result *result) {
-    struct walk walk = {
-        .postfilter = postfilter,
-        .result = result,
-        .scan = {.bytes = bytes,
-                 .length = length,
-                 .offset = *offset,
-                 .layout = postfilter->convert.from},
-        .stop = stop_at,
-        .skipped_at = postfilter->skipping ? fc_program_tags_at(postfilter->skipping) : 0,
-    };
-    int status = walk.scan.layout.swapped ? walk_records(&walk, true, &result->stop)
-                                          : walk_records(&walk, false, &result->stop);
-    if (status == FC_OK)
-        status = flush_run(&walk);
-    *offset = walk.scan.offset;
-    return status;
+/* ---- Chains ------------------------------------------------------------------------------ */
+
+static void begin_chain(struct walk *walk, struct chain *chain, size_t offset) {
+    chain->first = chain->scan.offset = offset;
+    chain->why = FC_SCAN_CALLER;
+    chain->ended = false;
+    chain->frames_read = chain->frames_taken = chain->tagged_missed = 0;
+    for (uint32_t i = 0; i < walk->postfilter->outputs; i++) {
+        chain->tracks[i].matched = (struct fc_scan_summary){0};
+        chain->tracks[i].count = 0;
+    }
 }
 
-/* ---- Bytes in memory --------------------------------------------------------------------- */
+static uint32_t those_going(struct chain *chains, uint32_t count, struct chain **going) {
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (!chains[i].ended)
+            going[found++] = &chains[i];
+    return found;
+}
+
+/* `swapped` is a constant in each of the two callers, so each gets a loop of its own. */
+static inline __attribute__((always_inline)) int run_chains(struct walk *walk, struct chain *chains,
+                                                            uint32_t count, bool swapped) {
+    struct chain *going[MOST_CHAINS];
+    struct fc_group group;
+    fc_group_begin(&group, walk->reach, chains[0].scan.layout.snaplen);
+    for (uint32_t turn = 0;; turn++) {
+        uint32_t left = those_going(chains, count, going);
+        if (left == 0)
+            return FC_OK;
+        if (turn % CANCEL_EVERY == 0 && fc_cancel_is_set(walk->postfilter->cancel))
+            return FC_ERROR_CANCELLED;
+        fill(walk, going, left, FC_GROUP / left, &group, swapped);
+        int status = judge(walk, going, left, FC_GROUP / left, &group);
+        if (status < 0)
+            return status;
+    }
+}
+
+static int walk_chains(struct walk *walk, struct chain *chains, uint32_t count) {
+    return chains[0].scan.layout.swapped ? run_chains(walk, chains, count, true)
+                                         : run_chains(walk, chains, count, false);
+}
+
+static struct chain *add_chain(struct walk *walk, const struct fc_scan *scan, size_t offset) {
+    struct chain *chain = &walk->chains[walk->count];
+    chain->scan = *scan;
+    chain->tracks = walk->tracks + (size_t)walk->count * walk->postfilter->outputs;
+    begin_chain(walk, chain, offset);
+    walk->count++;
+    return chain;
+}
+
+static uint32_t chains_for(const struct fc_scan *scan, size_t start, size_t stop) {
+    struct fc_scan sample = *scan;
+    struct fc_pcap_record record;
+    uint32_t records = 0;
+    sample.offset = start;
+    while (records < SAMPLE &&
+           fc_scan_next(&sample, scan->layout.swapped, &record) == FC_SCAN_RECORD)
+        records++;
+    bool small = records == 0 || (sample.offset - start) / records < SMALL;
+    size_t most = (stop - start) / CHAIN_BYTES;
+    uint32_t wanted = small ? FEW_CHAINS : MOST_CHAINS;
+    return most < wanted ? (uint32_t)most : wanted;
+}
+
+/* One at `start`, others where records seem to begin: each ends where the next one begins. */
+static void plan_chains(struct walk *walk, const struct fc_scan *scan, size_t start, size_t stop) {
+    size_t room = stop - start;
+    size_t wanted = walk->postfilter->limit != UINT64_MAX ? 1 : chains_for(scan, start, stop);
+    struct chain *last = add_chain(walk, scan, start);
+    last->ended = walk->postfilter->limit == 0;
+    for (size_t i = 1; i < wanted; i++) {
+        size_t from = start + room / wanted * i;
+        size_t found = fc_scan_guess(scan, from, GUESS_WITHIN);
+        if (found == SIZE_MAX || found >= stop || found <= last->first)
+            continue;
+        last->stop = found;
+        last = add_chain(walk, scan, found);
+    }
+    last->stop = stop;
+}
+
+/* Every chain must end where the next one begins. One that began elsewhere is walked again, and
+ * behind damage nothing counts. */
+static int join_chains(struct walk *walk, struct fc_postfilter_result *result) {
+    for (uint32_t i = 1; i < walk->count; i++) {
+        const struct chain *before = &walk->chains[i - 1];
+        struct chain *chain = &walk->chains[i];
+        if (before->why != FC_SCAN_CALLER) {
+            walk->count = i;
+            return FC_OK;
+        }
+        if (before->scan.offset == chain->first)
+            continue;
+        result->chains_redone++;
+        begin_chain(walk, chain, before->scan.offset);
+        int status = walk_chains(walk, chain, 1);
+        if (status < 0)
+            return status;
+    }
+    return FC_OK;
+}
+
+/* ---- Results ----------------------------------------------------------------------------- */
+
+static void join_summary(struct fc_scan_summary *all, const struct fc_scan_summary *more) {
+    if (more->frames == 0)
+        return;
+    if (all->frames == 0 || more->first_ns < all->first_ns)
+        all->first_ns = more->first_ns;
+    if (all->frames == 0 || more->last_ns > all->last_ns)
+        all->last_ns = more->last_ns;
+    all->frames += more->frames;
+}
+
+static int copy_runs(const struct walk *walk, const struct track *track, struct fc_buffer *output) {
+    for (size_t i = 0; i < track->count; i++) {
+        const struct run *run = &track->runs[i];
+        int status = fc_convert_append(&walk->postfilter->convert, walk->bytes + run->start,
+                                       run->end - run->start, run->longest, output);
+        if (status < 0)
+            return status;
+    }
+    return FC_OK;
+}
+
+static int sum_up(const struct walk *walk, struct fc_postfilter_result *result) {
+    for (uint32_t i = 0; i < walk->count; i++) {
+        const struct chain *chain = &walk->chains[i];
+        result->frames_read += chain->frames_read;
+        result->frames_taken += chain->frames_taken;
+        result->tagged_missed += chain->tagged_missed;
+    }
+    const struct chain *last = &walk->chains[walk->count - 1];
+    result->end = last->scan.offset;
+    result->stop = last->why;
+    for (uint32_t output = 0; output < walk->postfilter->outputs; output++) {
+        struct fc_postfilter_kept *kept = &result->kept[output];
+        for (uint32_t i = 0; i < walk->count; i++) {
+            const struct track *track = &walk->chains[i].tracks[output];
+            join_summary(&kept->matched, &track->matched);
+            int status = copy_runs(walk, track, &kept->records);
+            if (status < 0)
+                return status;
+        }
+    }
+    return FC_OK;
+}
 
 static void begin(const struct fc_postfilter *postfilter, struct fc_postfilter_result *result) {
-    *result = (struct fc_postfilter_result){0};
-    if (!postfilter->memory)
-        return;
-    result->output = postfilter->memory->output;
-    result->output.length = 0;
-    postfilter->memory->output = (struct fc_buffer){0};
+    struct fc_postfilter_kept *kept = result->kept;
+    *result = (struct fc_postfilter_result){.kept = kept, .stop = FC_SCAN_CALLER};
+    for (uint32_t i = 0; i < postfilter->outputs; i++) {
+        kept[i].matched = (struct fc_scan_summary){0};
+        kept[i].records.length = 0;
+    }
 }
 
-static int finish(int status, struct fc_postfilter_result *result) {
-    if (status < 0)
-        fc_buffer_free(&result->output);
-    return status;
+static uint32_t reach_of(const struct fc_postfilter *postfilter) {
+    uint32_t reach = 0;
+    for (uint32_t i = 0; i < postfilter->outputs; i++) {
+        bool is_rest = postfilter->rest && i == postfilter->outputs - 1;
+        if (is_rest || postfilter->programs[i] == NULL)
+            continue;
+        uint32_t needed = fc_program_reach(postfilter->programs[i]);
+        reach = needed > reach ? needed : reach;
+    }
+    return reach;
+}
+
+/* ---- One walk ---------------------------------------------------------------------------- */
+
+/* Everything of one call, so that it can be freed wherever a walk ends. Offsets are those of
+ * call->scan; `start` and `stop` as in fc_postfilter_range. */
+struct call {
+    struct walk walk;
+    struct fc_scan scan;
+    size_t start;
+    size_t stop;
+    bool guess;
+    bool last; /* `stop` is the end */
+    struct fc_postfilter_result *result;
+};
+
+static int call_prepare(struct call *call, const struct fc_postfilter *postfilter,
+                        struct fc_postfilter_result *result) {
+    if (postfilter->outputs == 0 || postfilter->outputs > FC_POSTFILTER_OUTPUTS)
+        return FC_ERROR_ARGUMENT;
+    call->result = result;
+    call->walk.postfilter = postfilter;
+    call->walk.skipped_at = postfilter->skipping ? fc_program_tags_at(postfilter->skipping) : 0;
+    call->walk.reach = reach_of(postfilter);
+    if (call->walk.skipped_at != 0 && call->walk.reach < call->walk.skipped_at + 2)
+        call->walk.reach = call->walk.skipped_at + 2;
+    call->walk.ahead = FC_PCAP_RECORD_HEADER - 1 + (call->walk.reach > 34 ? call->walk.reach : 34);
+    call->walk.selects = postfilter->since_ns != INT64_MIN || postfilter->until_ns != INT64_MAX ||
+                         postfilter->sample != 0;
+    call->walk.tracks =
+        calloc((size_t)MOST_CHAINS * postfilter->outputs, sizeof *call->walk.tracks);
+    return call->walk.tracks ? FC_OK : FC_ERROR_MEMORY;
+}
+
+static void call_end(struct call *call) {
+    if (call->walk.tracks != NULL)
+        for (size_t i = 0; i < (size_t)MOST_CHAINS * call->walk.postfilter->outputs; i++)
+            free(call->walk.tracks[i].runs);
+    free(call->walk.tracks);
+}
+
+/* Where ranges meet that are cut at `offset`; both find the same, because both look at the same
+ * bytes. SIZE_MAX for none. */
+static size_t border_at(const struct call *call, size_t offset) {
+    struct fc_scan scan = call->scan;
+    if (scan.length - offset > GUESS_SPAN)
+        scan.length = offset + GUESS_SPAN;
+    return fc_scan_guess(&scan, offset, GUESS_AHEAD);
+}
+
+/* May end at any load from the bytes. */
+static int call_run(void *argument) {
+    struct call *call = argument;
+    struct walk *walk = &call->walk;
+    size_t stop = call->last ? SIZE_MAX : border_at(call, call->stop);
+    if (stop == SIZE_MAX)
+        stop = call->stop;
+    size_t start = call->guess ? border_at(call, call->start) : call->start;
+    if (start == SIZE_MAX)
+        start = stop;
+    if (stop < start)
+        stop = start;
+    call->result->start = start;
+    walk->bytes = call->scan.bytes;
+    walk->count = 0;
+    plan_chains(walk, &call->scan, start, stop);
+    int status = walk_chains(walk, walk->chains, walk->count);
+    if (status == FC_OK)
+        status = join_chains(walk, call->result);
+    return status == FC_OK ? sum_up(walk, call->result) : status;
 }
 
 int fc_postfilter_bytes(const struct fc_postfilter *postfilter, const uint8_t *bytes, size_t length,
                         struct fc_postfilter_result *result) {
+    struct call call = {.scan = {.bytes = bytes, .length = length}, .stop = length, .last = true};
+    call.scan.layout = postfilter->convert.from;
     begin(postfilter, result);
-    size_t used = 0;
-    int status = walk_window(postfilter, bytes, length, length, &used, result);
-    result->end = used;
-    if (result->stop == FC_SCAN_CALLER && used == length)
+    int status = call_prepare(&call, postfilter, result);
+    if (status == FC_OK)
+        status = call_run(&call);
+    call_end(&call);
+    if (result->stop == FC_SCAN_CALLER && result->end == length)
         result->stop = FC_SCAN_END;
-    return finish(status, result);
+    return status;
 }
 
 /* ---- A range of a file ------------------------------------------------------------------- */
 
-/* The part of the file that is in memory: `length` bytes from file offset `start` on. */
-struct window {
-    int fd;
-    uint64_t file_size;
-    uint64_t start;
-    struct fc_buffer buffer; /* its length is how much is in it */
+/* A part of a file in memory, from offset `from` on. */
+struct part {
+    uint64_t from;
+    size_t length;
+    uint8_t *mapped;         /* NULL: it was read */
+    struct fc_buffer copied; /* of what cannot be mapped */
 };
 
-/* Reads up to `want` bytes at `start`, fewer only where the file ends as it should. */
-static int window_read(struct window *window, uint64_t start, size_t want) {
-    uint64_t left = window->file_size - start;
-    if (want > left)
-        want = (size_t)left;
-    window->start = start;
-    window->buffer.length = 0;
-    int status = fc_buffer_reserve(&window->buffer, want);
-    while (status == FC_OK && window->buffer.length < want) {
-        ssize_t got = pread(window->fd, window->buffer.bytes + window->buffer.length,
-                            want - window->buffer.length, (off_t)(start + window->buffer.length));
+static int part_read(struct part *part, int fd) {
+    int status = fc_buffer_reserve(&part->copied, part->length);
+    while (status == FC_OK && part->copied.length < part->length) {
+        ssize_t got =
+            pread(fd, part->copied.bytes + part->copied.length, part->length - part->copied.length,
+                  (off_t)(part->from + part->copied.length));
         if (got > 0)
-            window->buffer.length += (size_t)got;
+            part->copied.length += (size_t)got;
         else if (got == 0)
             status = FC_ERROR_SHRUNK;
         else if (errno != EINTR)
@@ -172,65 +599,92 @@ static int window_read(struct window *window, uint64_t start, size_t want) {
     return status;
 }
 
-/* A guess starts the range where a record may start, or nowhere. */
-static int find_start(const struct fc_postfilter *postfilter, struct window *window, uint64_t stop,
-                      struct fc_postfilter_result *result) {
-    int status = window_read(window, result->start, WINDOW);
-    if (status < 0)
-        return status;
-    struct fc_scan scan = {.bytes = window->buffer.bytes,
-                           .length = window->buffer.length,
-                           .layout = postfilter->convert.from};
-    size_t found = fc_scan_guess(&scan, 0);
-    bool inside = found != SIZE_MAX && found < stop - result->start;
-    result->start = inside ? result->start + found : stop;
+#ifdef RWF_NOWAIT
+static bool is_in_memory(int fd, uint64_t offset) {
+    uint8_t byte;
+    const struct iovec to = {.iov_base = &byte, .iov_len = 1};
+    return preadv2(fd, &to, 1, (off_t)offset, RWF_NOWAIT) == 1 || errno != EAGAIN;
+}
+#endif
+
+/* Chains read a part from several places at once. A disk is better asked for all of it, in order,
+ * and for what comes next; but to ask for what is in memory already would take a fifth of the time
+ * of the walk. The kernel takes no more than its read-ahead at once (mm/readahead.c of Linux). */
+static void fetch_from_disk(const struct part *part, int fd) {
+#ifdef RWF_NOWAIT
+    enum { AT_ONCE = 128 << 10 };
+    for (uint64_t i = 0; i < SAMPLE; i++) {
+        if (is_in_memory(fd, part->from + part->length / SAMPLE * i))
+            continue;
+        uint64_t end = part->from + 2 * (uint64_t)part->length;
+        for (uint64_t at = part->from; at < end; at += AT_ONCE)
+            (void)posix_fadvise(fd, (off_t)at, AT_ONCE, POSIX_FADV_WILLNEED);
+        return;
+    }
+#else
+    (void)part, (void)fd;
+#endif
+}
+
+static int part_open(struct part *part, int fd) {
+    fetch_from_disk(part, fd);
+    void *mapped = mmap(NULL, part->length, PROT_READ, MAP_SHARED, fd, (off_t)part->from);
+    if (mapped == MAP_FAILED)
+        return part_read(part, fd);
+    part->mapped = mapped;
     return FC_OK;
 }
 
-/* Window after window, each beginning with a record; a record longer than a window enlarges it. */
-static int walk_range(const struct fc_postfilter *postfilter, struct window *window, uint64_t stop,
-                      struct fc_postfilter_result *result) {
-    size_t want = WINDOW;
-    result->stop = FC_SCAN_CALLER;
-    result->end = result->start;
-    while (result->end < stop) {
-        if (fc_cancel_is_set(postfilter->cancel))
-            return FC_ERROR_CANCELLED;
-        int status = window_read(window, result->end, want);
-        if (status < 0)
-            return status;
-        uint64_t stop_at = stop - window->start;
-        size_t used = 0;
-        status = walk_window(postfilter, window->buffer.bytes, window->buffer.length,
-                             stop_at < SIZE_MAX ? (size_t)stop_at : SIZE_MAX, &used, result);
-        result->end = window->start + used;
-        bool whole_file_seen = window->start + window->buffer.length == window->file_size;
-        if (status < 0 || result->stop == FC_SCAN_CALLER)
-            return status;
-        if (result->stop != FC_SCAN_END && (whole_file_seen || !fc_scan_is_cut(result->stop)))
-            return FC_OK;
-        want = used > 0 ? WINDOW : want * 2;
-    }
-    return FC_OK;
+static void part_close(struct part *part) {
+    if (part->mapped != NULL)
+        munmap(part->mapped, part->length);
+    fc_buffer_free(&part->copied);
+}
+
+/* Zeros behind the end of a file that was shortened are not its bytes; a read that comes at the
+ * same time may give them too. */
+static int check_length(const struct part *part, int fd) {
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return FC_ERROR_SYSTEM;
+    return (uint64_t)status.st_size < part->from + part->length ? FC_ERROR_SHRUNK : FC_OK;
+}
+
+static int run_part(struct call *call, struct part *part, int fd) {
+    int status = part_open(part, fd);
+    if (status < 0)
+        return status;
+    call->scan.bytes = part->mapped ? part->mapped : part->copied.bytes;
+    call->scan.length = part->length;
+    status = part->mapped ? fc_guard_run(call_run, call, part->mapped, part->length)
+                          : call_run(call); /* on a copy */
+    return status == FC_OK ? check_length(part, fd) : status;
 }
 
 int fc_postfilter_range(const struct fc_postfilter *postfilter, int fd, uint64_t start,
                         uint64_t stop, uint64_t size, bool guess,
                         struct fc_postfilter_result *result) {
     begin(postfilter, result);
-    if (start > stop || stop > size)
-        return finish(FC_ERROR_ARGUMENT, result);
-    struct fc_postfilter_memory *memory = postfilter->memory;
-    struct window window = {.fd = fd, .file_size = size};
-    if (memory)
-        window.buffer = memory->window;
-    result->start = start;
-    int status = guess ? find_start(postfilter, &window, stop, result) : FC_OK;
-    if (status == FC_OK)
-        status = walk_range(postfilter, &window, stop, result);
-    if (memory)
-        memory->window = window.buffer;
-    else
-        fc_buffer_free(&window.buffer);
-    return finish(status, result);
+    uint64_t first = start < stop ? start : stop;
+    uint64_t most = start < stop ? stop : start;
+    if (most > size || size > INT64_MAX || size - first > SIZE_MAX)
+        return FC_ERROR_ARGUMENT;
+    struct part part = {.from = first / HUGE * HUGE};
+    uint64_t ahead =
+        GUESS_SPAN + FC_PCAP_RECORD_HEADER + 2 * (uint64_t)postfilter->convert.from.max_captured;
+    uint64_t end = size - most > ahead ? most + ahead : size;
+    part.length = (size_t)(end - part.from);
+    struct call call = {.start = (size_t)(start - part.from),
+                        .stop = (size_t)(stop - part.from),
+                        .guess = guess,
+                        .last = stop == size,
+                        .scan.layout = postfilter->convert.from};
+    int status = call_prepare(&call, postfilter, result);
+    if (status == FC_OK && part.length > 0)
+        status = run_part(&call, &part, fd);
+    call_end(&call);
+    part_close(&part);
+    result->start += part.from;
+    result->end += part.from;
+    return status;
 }

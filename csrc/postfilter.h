@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The offline loop: scan -> program -> output, over one range of a file or over bytes in memory.
+ * The offline loop: scan -> programs -> outputs, over one range of a file or over bytes in memory.
  *
- * A range is read with pread into a window of its own, so a file that shrinks gives an error and
- * never a signal. Matching records leave as runs of neighbours, one copy a run. The core starts
+ * A range is mapped, and walked from several places at once: on large frames the walk waits for
+ * one cache miss a record, on several chains for that of each at the same time. All places but the
+ * first are guesses (fc_scan_guess); each chain must land exactly where the next one began, else
+ * that one is walked again. So the result is that of one walk. Frames are judged in groups
+ * (csrc/group.h). Matching records are noted as runs of neighbours, and copied a run at a time when
+ * the walk is over.
+ *
+ * A file that is shortened meanwhile is an error and never a signal (csrc/guard.h). The core starts
  * no threads: ranges are made and joined in Python, each call works on its own job and result.
  */
 #ifndef FC_POSTFILTER_H
@@ -12,42 +18,52 @@
 #include "buffer.h"
 #include "cancel.h"
 #include "convert.h"
+#include "flow.h"
 #include "program.h"
 #include "scan.h"
 
-/* Buffers that one call leaves for the next, so that their pages are touched only once. Owned by
- * the caller. A call takes `output` over into its result, and gives `window` back. */
-struct fc_postfilter_memory {
-    struct fc_buffer window;
-    struct fc_buffer output;
-};
+enum { FC_POSTFILTER_OUTPUTS = 256 };
 
 /* What is the same for every range of a file. Borrowed. */
 struct fc_postfilter {
     struct fc_convert convert;
-    const struct fc_program *program;  /* NULL takes every frame */
-    const struct fc_program *skipping; /* the same without VLAN tags, or NULL: see tagged_missed */
-    uint64_t limit;                    /* stop behind this many matches; UINT64_MAX for no limit */
-    bool keep;                         /* append matching records to the output, or only count */
-    const struct fc_cancel *cancel;    /* may be NULL */
-    struct fc_postfilter_memory *memory; /* may be NULL; for one call at a time */
+    const struct fc_program *const *programs; /* one for each output; NULL takes every frame */
+    uint32_t outputs;                         /* at least 1 */
+    bool rest; /* the last output takes what no other takes; its program is not used */
+    bool keep; /* copy matching records, or only count */
+    const struct fc_program *skipping; /* programs[0] without VLAN tags, or NULL: tagged_missed */
+    int64_t since_ns;                  /* frames from here on, */
+    int64_t until_ns;                  /* and before this, in nanoseconds since 1970, */
+    uint32_t sample; /* and of one flow in so many (0: all) are judged; others are not taken */
+    uint32_t link;   /* enum fc_flow_link, for `sample` */
+    uint64_t limit;  /* stop behind this many frames that any output takes; UINT64_MAX: none */
+    const struct fc_cancel *cancel; /* may be NULL */
+};
+
+/* What one output gets. */
+struct fc_postfilter_kept {
+    struct fc_scan_summary matched; /* with `keep`, times as precise as the output */
+    struct fc_buffer records; /* given empty, perhaps with room; owned by whoever has the result */
 };
 
 struct fc_postfilter_result {
     uint64_t frames_read;
-    struct fc_scan_summary matched; /* with `keep`, times as precise as the output */
-    uint64_t start; /* offset of the first record read; for a guess that found none, the stop */
-    uint64_t end;   /* offset behind the last record read */
+    uint64_t frames_taken; /* by any output */
+    uint64_t start;        /* offset of the first record read; the end, where none was found */
+    uint64_t end;          /* offset behind the last record read */
     enum fc_scan_stop stop;
-    uint64_t tagged_missed;  /* frames with tags that `program` rejects and `skipping` takes */
-    struct fc_buffer output; /* owned by the result: fc_buffer_free */
+    uint64_t tagged_missed; /* frames with tags that `program` rejects and `skipping` takes */
+    uint64_t chains_redone; /* wrong guesses inside the range */
+    struct fc_postfilter_kept *kept; /* the caller's, one for each output */
 };
 
-/* Reads the records that start in [start, stop) of a file of `size` bytes. With `guess`, `start`
- * is any offset and the first record is looked for behind it: then the caller must compare
- * result->start with where the range before ended. A record may reach past `stop`, never past
- * `size`. Damage is no error: it is in result->stop, and all before it counts.
- * On an error the result holds nothing that needs freeing. */
+/* Reads a range of a file of `size` bytes: the records from `start` up to the place near `stop`
+ * where the range after it begins. With `guess`, `start` is any offset, and the first record is
+ * looked for behind it, as the range before it looks for its end: so the caller must compare
+ * result->start with where the range before ended, and where they differ ask again for what is
+ * between without a guess; `start` may then lie behind `stop`. Only the range that ends with the
+ * file has `stop` == `size`. Damage is no error: it is in result->stop, and all before it counts.
+ * After an error result->kept holds nothing that counts, and is still the caller's to free. */
 int fc_postfilter_range(const struct fc_postfilter *postfilter, int fd, uint64_t start,
                         uint64_t stop, uint64_t size, bool guess,
                         struct fc_postfilter_result *result);

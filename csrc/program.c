@@ -1,61 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "program.h"
 
+#include "planner.h"
+
 #include <stdlib.h>
 
-/* Classic BPF's codes, composed as in linux/bpf_common.h: class, size, mode or operation, source.
- */
+/* Only inside: a load at a constant offset and the test behind it, in one step. */
 enum {
-    LD_W_ABS = 0x20,
-    LD_H_ABS = 0x28,
-    LD_B_ABS = 0x30,
-    LD_W_IND = 0x40,
-    LD_H_IND = 0x48,
-    LD_B_IND = 0x50,
-    LD_IMM = 0x00,
-    LD_MEM = 0x60,
-    LD_LEN = 0x80,
-    LDX_IMM = 0x01,
-    LDX_MEM = 0x61,
-    LDX_LEN = 0x81,
-    LDX_MSH = 0xb1,
-    ST = 0x02,
-    STX = 0x03,
-    ADD_K = 0x04,
-    ADD_X = 0x0c,
-    SUB_K = 0x14,
-    SUB_X = 0x1c,
-    MUL_K = 0x24,
-    MUL_X = 0x2c,
-    DIV_K = 0x34,
-    DIV_X = 0x3c,
-    OR_K = 0x44,
-    OR_X = 0x4c,
-    AND_K = 0x54,
-    AND_X = 0x5c,
-    LSH_K = 0x64,
-    LSH_X = 0x6c,
-    RSH_K = 0x74,
-    RSH_X = 0x7c,
-    NEG = 0x84,
-    MOD_K = 0x94,
-    MOD_X = 0x9c,
-    XOR_K = 0xa4,
-    XOR_X = 0xac,
-    JA = 0x05,
-    JEQ_K = 0x15,
-    JEQ_X = 0x1d,
-    JGT_K = 0x25,
-    JGT_X = 0x2d,
-    JGE_K = 0x35,
-    JGE_X = 0x3d,
-    JSET_K = 0x45,
-    JSET_X = 0x4d,
-    RET_K = 0x06,
-    RET_A = 0x16,
-    TAX = 0x07,
-    TXA = 0x87,
-    /* Only inside: a load at a constant offset and the equality test behind it, in one step. */
     FUSED_W_JEQ = 0x200,
     FUSED_H_JEQ = 0x208,
     FUSED_B_JEQ = 0x210,
@@ -84,6 +35,7 @@ struct fc_program {
     size_t pattern_count;
     uint32_t tags_at; /* 0: no instruction skips tags */
     bool uses_memory;
+    struct fc_plan plan;
     struct operation operations[];
 };
 
@@ -106,60 +58,60 @@ enum shape {
 /* clang-format off: a table, one kind a paragraph */
 static enum shape shape_of(uint16_t code) {
     switch (code) {
-    case LD_W_ABS:
-    case LD_H_ABS:
-    case LD_B_ABS:
-    case LD_W_IND:
-    case LD_H_IND:
-    case LD_B_IND:
-    case LDX_MSH: return LOAD;
-    case LD_IMM:
-    case LD_LEN:
-    case LDX_IMM:
-    case LDX_LEN:
+    case FC_LD_W_ABS:
+    case FC_LD_H_ABS:
+    case FC_LD_B_ABS:
+    case FC_LD_W_IND:
+    case FC_LD_H_IND:
+    case FC_LD_B_IND:
+    case FC_LDX_MSH: return LOAD;
+    case FC_LD_IMM:
+    case FC_LD_LEN:
+    case FC_LDX_IMM:
+    case FC_LDX_LEN:
     case FC_LD_CAPTURED:
-    case ADD_K:
-    case ADD_X:
-    case SUB_K:
-    case SUB_X:
-    case MUL_K:
-    case MUL_X:
-    case OR_K:
-    case OR_X:
-    case AND_K:
-    case AND_X:
-    case XOR_K:
-    case XOR_X:
-    case LSH_K:
-    case LSH_X:
-    case RSH_K:
-    case RSH_X:
-    case NEG:
-    case TAX:
-    case TXA: return PLAIN;
-    case LD_MEM:
-    case LDX_MEM:
-    case ST:
-    case STX: return MEMORY;
-    case DIV_K:
-    case MOD_K: return DIVIDE;
-    case DIV_X:
-    case MOD_X: return DIVIDE_X;
-    case JEQ_K:
-    case JEQ_X:
-    case JGT_K:
-    case JGT_X:
-    case JGE_K:
-    case JGE_X:
-    case JSET_K:
-    case JSET_X: return JUMP;
-    case JA: return JUMP_ALWAYS;
+    case FC_ADD_K:
+    case FC_ADD_X:
+    case FC_SUB_K:
+    case FC_SUB_X:
+    case FC_MUL_K:
+    case FC_MUL_X:
+    case FC_OR_K:
+    case FC_OR_X:
+    case FC_AND_K:
+    case FC_AND_X:
+    case FC_XOR_K:
+    case FC_XOR_X:
+    case FC_LSH_K:
+    case FC_LSH_X:
+    case FC_RSH_K:
+    case FC_RSH_X:
+    case FC_NEG:
+    case FC_TAX:
+    case FC_TXA: return PLAIN;
+    case FC_LD_MEM:
+    case FC_LDX_MEM:
+    case FC_ST:
+    case FC_STX: return MEMORY;
+    case FC_DIV_K:
+    case FC_MOD_K: return DIVIDE;
+    case FC_DIV_X:
+    case FC_MOD_X: return DIVIDE_X;
+    case FC_JEQ_K:
+    case FC_JEQ_X:
+    case FC_JGT_K:
+    case FC_JGT_X:
+    case FC_JGE_K:
+    case FC_JGE_X:
+    case FC_JSET_K:
+    case FC_JSET_X: return JUMP;
+    case FC_JA: return JUMP_ALWAYS;
     case FC_JMP_IN_SET:
     case FC_JMP_IN_WIDE:
     case FC_JMP_CONTAINS: return LOOK_UP;
     case FC_JA_BACK: return JUMP_BACK;
-    case RET_K:
-    case RET_A: return RETURN;
+    case FC_RET_K:
+    case FC_RET_A: return RETURN;
     }
     return UNKNOWN;
 }
@@ -172,8 +124,8 @@ static size_t looked_up_in(const struct fc_program_source *source, uint16_t code
 }
 
 static bool can_skip_tags(uint16_t code) {
-    return shape_of(code) == LOAD || code == LD_LEN || code == LDX_LEN || code == FC_LD_CAPTURED ||
-           code == FC_JMP_IN_WIDE;
+    return shape_of(code) == LOAD || code == FC_LD_LEN || code == FC_LDX_LEN ||
+           code == FC_LD_CAPTURED || code == FC_JMP_IN_WIDE;
 }
 
 /* `left` is the number of instructions behind this one: a target t is inside where t < left. */
@@ -232,16 +184,16 @@ static bool is_valid(const struct fc_program_source *source, size_t *bad) {
 /* ---- Making ------------------------------------------------------------------------------ */
 
 static uint16_t fused_code(uint16_t load, uint16_t jump) {
-    if (jump == JEQ_K)
-        return load == LD_W_ABS   ? FUSED_W_JEQ
-               : load == LD_H_ABS ? FUSED_H_JEQ
-               : load == LD_B_ABS ? FUSED_B_JEQ
-                                  : 0;
+    if (jump == FC_JEQ_K)
+        return load == FC_LD_W_ABS   ? FUSED_W_JEQ
+               : load == FC_LD_H_ABS ? FUSED_H_JEQ
+               : load == FC_LD_B_ABS ? FUSED_B_JEQ
+                                     : 0;
     if (jump == FC_JMP_IN_SET)
-        return load == LD_W_ABS   ? FUSED_W_IN_SET
-               : load == LD_H_ABS ? FUSED_H_IN_SET
-               : load == LD_B_ABS ? FUSED_B_IN_SET
-                                  : 0;
+        return load == FC_LD_W_ABS   ? FUSED_W_IN_SET
+               : load == FC_LD_H_ABS ? FUSED_H_IN_SET
+               : load == FC_LD_B_ABS ? FUSED_B_IN_SET
+                                     : 0;
     return 0;
 }
 
@@ -310,6 +262,8 @@ int fc_program_new(const struct fc_program_source *source, struct fc_program **p
             made->tags_at = source->tags_at;
     }
     int status = copy_tables(made, source);
+    if (status == FC_OK)
+        status = fc_planner_make(&made->plan, source->instructions, count, made->sets);
     if (status < 0) {
         fc_program_free(made);
         return status;
@@ -417,14 +371,15 @@ static const struct fc_frame_tags no_tags = {0};
 static inline __attribute__((always_inline)) uint32_t run(const struct fc_program *program,
                                                           const struct fc_frame *frame,
                                                           enum view view,
-                                                          const struct fc_frame_tags *tags) {
+                                                          const struct fc_frame_tags *tags,
+                                                          uint32_t start) {
     uint32_t a = 0;
     uint32_t x = 0;
     uint32_t turns = 0;
     uint32_t memory[FC_PROGRAM_MEMORY];
     if (program->uses_memory)
         memset(memory, 0, sizeof memory);
-    for (const struct operation *op = program->operations;; op++) {
+    for (const struct operation *op = program->operations + start;; op++) {
         switch (op->code) {
         case FUSED_W_JEQ: FUSED(4, a == op->value); break;
         case FUSED_H_JEQ: FUSED(2, a == op->value); break;
@@ -432,13 +387,13 @@ static inline __attribute__((always_inline)) uint32_t run(const struct fc_progra
         case FUSED_W_IN_SET: FUSED(4, IN_SET(op->value)); break;
         case FUSED_H_IN_SET: FUSED(2, IN_SET(op->value)); break;
         case FUSED_B_IN_SET: FUSED(1, IN_SET(op->value)); break;
-        case LD_W_ABS: LOAD_OR_GO(op->k, 4, a); break;
-        case LD_H_ABS: LOAD_OR_GO(op->k, 2, a); break;
-        case LD_B_ABS: LOAD_OR_GO(op->k, 1, a); break;
-        case LD_W_IND: LOAD_OR_GO((uint64_t)x + op->k, 4, a); break;
-        case LD_H_IND: LOAD_OR_GO((uint64_t)x + op->k, 2, a); break;
-        case LD_B_IND: LOAD_OR_GO((uint64_t)x + op->k, 1, a); break;
-        case LDX_MSH: {
+        case FC_LD_W_ABS: LOAD_OR_GO(op->k, 4, a); break;
+        case FC_LD_H_ABS: LOAD_OR_GO(op->k, 2, a); break;
+        case FC_LD_B_ABS: LOAD_OR_GO(op->k, 1, a); break;
+        case FC_LD_W_IND: LOAD_OR_GO((uint64_t)x + op->k, 4, a); break;
+        case FC_LD_H_IND: LOAD_OR_GO((uint64_t)x + op->k, 2, a); break;
+        case FC_LD_B_IND: LOAD_OR_GO((uint64_t)x + op->k, 1, a); break;
+        case FC_LDX_MSH: {
             uint32_t byte;
             if (load(frame, view, tags, op, op->k, 1, &byte))
                 x = (byte & 0xf) << 2;
@@ -446,57 +401,57 @@ static inline __attribute__((always_inline)) uint32_t run(const struct fc_progra
                 op += op->on_missing;
             break;
         }
-        case LD_IMM: a = op->k; break;
-        case LD_LEN: a = WIRE; break;
-        case LD_MEM: a = memory[op->k]; break;
+        case FC_LD_IMM: a = op->k; break;
+        case FC_LD_LEN: a = WIRE; break;
+        case FC_LD_MEM: a = memory[op->k]; break;
         case FC_LD_CAPTURED: a = CAPTURED; break;
-        case LDX_IMM: x = op->k; break;
-        case LDX_LEN: x = WIRE; break;
-        case LDX_MEM: x = memory[op->k]; break;
-        case ST: memory[op->k] = a; break;
-        case STX: memory[op->k] = x; break;
-        case ADD_K: a += op->k; break;
-        case ADD_X: a += x; break;
-        case SUB_K: a -= op->k; break;
-        case SUB_X: a -= x; break;
-        case MUL_K: a *= op->k; break;
-        case MUL_X: a *= x; break;
-        case DIV_K: a /= op->k; break;
-        case MOD_K: a %= op->k; break;
-        case DIV_X:
+        case FC_LDX_IMM: x = op->k; break;
+        case FC_LDX_LEN: x = WIRE; break;
+        case FC_LDX_MEM: x = memory[op->k]; break;
+        case FC_ST: memory[op->k] = a; break;
+        case FC_STX: memory[op->k] = x; break;
+        case FC_ADD_K: a += op->k; break;
+        case FC_ADD_X: a += x; break;
+        case FC_SUB_K: a -= op->k; break;
+        case FC_SUB_X: a -= x; break;
+        case FC_MUL_K: a *= op->k; break;
+        case FC_MUL_X: a *= x; break;
+        case FC_DIV_K: a /= op->k; break;
+        case FC_MOD_K: a %= op->k; break;
+        case FC_DIV_X:
             if (x == 0)
                 op += op->on_missing;
             else
                 a /= x;
             break;
-        case MOD_X:
+        case FC_MOD_X:
             if (x == 0)
                 op += op->on_missing;
             else
                 a %= x;
             break;
-        case OR_K: a |= op->k; break;
-        case OR_X: a |= x; break;
-        case AND_K: a &= op->k; break;
-        case AND_X: a &= x; break;
-        case XOR_K: a ^= op->k; break;
-        case XOR_X: a ^= x; break;
-        case LSH_K: a = shift_left(a, op->k); break;
-        case LSH_X: a = shift_left(a, x); break;
-        case RSH_K: a = shift_right(a, op->k); break;
-        case RSH_X: a = shift_right(a, x); break;
-        case NEG: a = 0u - a; break;
-        case TAX: x = a; break;
-        case TXA: a = x; break;
-        case JA: op += op->on_true; break;
-        case JEQ_K: JUMP_IF(a == op->k); break;
-        case JEQ_X: JUMP_IF(a == x); break;
-        case JGT_K: JUMP_IF(a > op->k); break;
-        case JGT_X: JUMP_IF(a > x); break;
-        case JGE_K: JUMP_IF(a >= op->k); break;
-        case JGE_X: JUMP_IF(a >= x); break;
-        case JSET_K: JUMP_IF((a & op->k) != 0); break;
-        case JSET_X: JUMP_IF((a & x) != 0); break;
+        case FC_OR_K: a |= op->k; break;
+        case FC_OR_X: a |= x; break;
+        case FC_AND_K: a &= op->k; break;
+        case FC_AND_X: a &= x; break;
+        case FC_XOR_K: a ^= op->k; break;
+        case FC_XOR_X: a ^= x; break;
+        case FC_LSH_K: a = shift_left(a, op->k); break;
+        case FC_LSH_X: a = shift_left(a, x); break;
+        case FC_RSH_K: a = shift_right(a, op->k); break;
+        case FC_RSH_X: a = shift_right(a, x); break;
+        case FC_NEG: a = 0u - a; break;
+        case FC_TAX: x = a; break;
+        case FC_TXA: a = x; break;
+        case FC_JA: op += op->on_true; break;
+        case FC_JEQ_K: JUMP_IF(a == op->k); break;
+        case FC_JEQ_X: JUMP_IF(a == x); break;
+        case FC_JGT_K: JUMP_IF(a > op->k); break;
+        case FC_JGT_X: JUMP_IF(a > x); break;
+        case FC_JGE_K: JUMP_IF(a >= op->k); break;
+        case FC_JGE_X: JUMP_IF(a >= x); break;
+        case FC_JSET_K: JUMP_IF((a & op->k) != 0); break;
+        case FC_JSET_X: JUMP_IF((a & x) != 0); break;
         case FC_JMP_IN_SET: JUMP_IF(IN_SET(op->k)); break;
         case FC_JMP_IN_WIDE:
             JUMP_IF(is_in_wide(frame, view == SKIPPING && op->skips ? tags : &no_tags,
@@ -508,8 +463,8 @@ static inline __attribute__((always_inline)) uint32_t run(const struct fc_progra
                 return 0;
             op -= op->k;
             break;
-        case RET_K: return op->k;
-        case RET_A: return a;
+        case FC_RET_K: return op->k;
+        case FC_RET_A: return a;
         default: return 0; /* not reached: fc_program_new let no other code in */
         }
     }
@@ -523,8 +478,59 @@ uint32_t fc_program_run(const struct fc_program *program, const struct fc_frame 
     if (program->tags_at != 0) {
         struct fc_frame_tags tags = fc_frame_find_tags(frame, program->tags_at);
         if (tags.wire != 0)
-            return run(program, frame, SKIPPING, &tags);
+            return run(program, frame, SKIPPING, &tags, 0);
     }
-    return frame->tagged ? run(program, frame, TAG_APART, &no_tags)
-                         : run(program, frame, WHOLE, &no_tags);
+    return frame->tagged ? run(program, frame, TAG_APART, &no_tags, 0)
+                         : run(program, frame, WHOLE, &no_tags, 0);
+}
+
+/* ---- Groups ------------------------------------------------------------------------------ */
+
+uint32_t fc_program_reach(const struct fc_program *program) {
+    uint32_t reach = program->plan.reach;
+    if (reach == 0 || program->tags_at == 0)
+        return reach;
+    if (program->tags_at > FC_GROUP_REACH - 2)
+        return 0;
+    uint32_t tags = program->tags_at + 2;
+    return reach < tags ? tags : reach;
+}
+
+static uint64_t go_on(const struct fc_program *program, const struct fc_group *group,
+                      uint64_t frames, uint32_t start) {
+    uint64_t taken = 0;
+    while (frames != 0) {
+        uint32_t place = fc_group_next(&frames);
+        const struct fc_frame frame = fc_group_frame(group, place);
+        taken |= (uint64_t)(run(program, &frame, WHOLE, &no_tags, start) != 0) << place;
+    }
+    return taken;
+}
+
+static uint64_t run_alone(const struct fc_program *program, const struct fc_group *group,
+                          uint64_t frames) {
+    uint64_t taken = 0;
+    while (frames != 0) {
+        uint32_t place = fc_group_next(&frames);
+        const struct fc_frame frame = fc_group_frame(group, place);
+        taken |= (uint64_t)(fc_program_run(program, &frame) != 0) << place;
+    }
+    return taken;
+}
+
+uint64_t fc_program_run_group(const struct fc_program *program, struct fc_group *group,
+                              uint64_t frames) {
+    const struct fc_plan *plan = &program->plan;
+    uint32_t reach = fc_program_reach(program);
+    if (reach == 0 || reach > group->reach)
+        return run_alone(program, group, frames);
+    uint64_t together = frames & group->whole;
+    if (program->tags_at != 0)
+        together &= ~fc_group_tagged(group, program->tags_at, together);
+    uint64_t goals[FC_PLAN_GOALS];
+    fc_plan_run(plan, group, together, goals);
+    uint64_t taken = goals[FC_PLAN_TAKE];
+    for (uint32_t i = 0; i < plan->exit_count; i++)
+        taken |= go_on(program, group, goals[FC_PLAN_FIRST_EXIT + i], plan->exits[i]);
+    return taken | run_alone(program, group, frames & ~together);
 }

@@ -20,31 +20,11 @@
 #ifndef FC_PROGRAM_H
 #define FC_PROGRAM_H
 
-#include "frame.h"
+#include "group.h"
+#include "instruction.h"
 #include "set.h"
 #include "status.h"
 #include "wide_set.h"
-
-/* One instruction as Python hands it over. Targets count instructions, from the next one on. */
-struct fc_instruction {
-    uint16_t code;
-    uint16_t flags; /* FC_SKIPS_TAGS, or 0 */
-    uint32_t k;
-    uint32_t on_true;  /* jumps: taken when the test holds */
-    uint32_t on_false; /* jumps: when not; loads: bytes missing; div and mod by X: X is 0 */
-};
-
-/* Codes beside classic BPF's. */
-enum {
-    FC_LD_CAPTURED = 0x100,  /* A = captured length */
-    FC_JMP_IN_SET = 0x105,   /* A is in set number k */
-    FC_JMP_IN_WIDE = 0x115,  /* the bytes from offset A on are in wide set number k */
-    FC_JMP_CONTAINS = 0x125, /* pattern number k is somewhere in the captured bytes */
-    FC_JA_BACK = 0x135,      /* k instructions back, counted from the next one */
-};
-
-/* For loads, lengths and FC_JMP_IN_WIDE: the frame as it would be without its tags. */
-enum { FC_SKIPS_TAGS = 1 };
 
 enum {
     FC_PROGRAM_MEMORY = 16,            /* words, as BPF_MEMWORDS */
@@ -86,5 +66,13 @@ uint32_t fc_program_tags_at(const struct fc_program *program);
 
 /* The value that the program returns for this frame: 0 rejects it. */
 uint32_t fc_program_run(const struct fc_program *program, const struct fc_frame *frame);
+
+/* How many bytes of a frame a group should reach for, so that frames are judged together; 0 where
+ * they are judged one by one. */
+uint32_t fc_program_reach(const struct fc_program *program);
+
+/* Those of some frames of a group that the program takes. The frames are in one piece each. */
+uint64_t fc_program_run_group(const struct fc_program *program, struct fc_group *group,
+                              uint64_t frames);
 
 #endif

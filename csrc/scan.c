@@ -53,25 +53,32 @@ static bool near_in_time(uint32_t a, uint32_t b) {
     return (a > b ? a - b : b - a) <= CHAIN_SECONDS;
 }
 
-/* A chain also holds where it runs into the end of the bytes after at least two headers. */
-static bool chain_holds(struct fc_scan scan, size_t offset) {
+/* The last header of a chain that begins at `offset`, or SIZE_MAX where none does. A chain also
+ * holds where it runs into the end of the bytes after at least two headers. */
+static size_t end_of_chain(const struct fc_scan *scan, size_t offset) {
     struct fc_pcap_record record;
     uint32_t seconds = 0;
+    size_t last = SIZE_MAX;
     for (int i = 0; i < CHAIN_LENGTH; i++) {
-        if (!fc_bytes_within(offset, FC_PCAP_RECORD_HEADER, scan.length))
-            return i >= 2;
-        fc_pcap_record_read(scan.bytes + offset, scan.layout.swapped, &record);
-        if (!plausible(&record, &scan.layout) || (i > 0 && !near_in_time(record.seconds, seconds)))
-            return false;
+        if (!fc_bytes_within(offset, FC_PCAP_RECORD_HEADER, scan->length))
+            return i >= 2 ? last : SIZE_MAX;
+        fc_pcap_record_read(scan->bytes + offset, scan->layout.swapped, &record);
+        if (!plausible(&record, &scan->layout) || (i > 0 && !near_in_time(record.seconds, seconds)))
+            return SIZE_MAX;
         seconds = record.seconds;
+        last = offset;
         offset += FC_PCAP_RECORD_HEADER + (size_t)record.captured;
     }
-    return true;
+    return last;
 }
 
-size_t fc_scan_guess(const struct fc_scan *scan, size_t offset) {
-    for (; fc_bytes_within(offset, FC_PCAP_RECORD_HEADER, scan->length); offset++)
-        if (chain_holds(*scan, offset))
-            return offset;
+size_t fc_scan_guess(const struct fc_scan *scan, size_t offset, size_t within) {
+    for (size_t i = 0; i < within; i++, offset++) {
+        if (!fc_bytes_within(offset, FC_PCAP_RECORD_HEADER, scan->length))
+            break;
+        size_t last = end_of_chain(scan, offset);
+        if (last != SIZE_MAX)
+            return last;
+    }
     return SIZE_MAX;
 }

@@ -78,8 +78,11 @@ static inline void fc_scan_note(struct fc_scan_summary *summary, int64_t ns) {
 void fc_scan_take(struct fc_scan *scan, uint64_t room, bool at_least_one,
                   struct fc_scan_summary *summary);
 
-/* Looks for a place where a record plausibly starts, at or after `offset`: a chain of headers
- * whose lengths and times agree. A guess, for a caller that verifies it; SIZE_MAX for none. */
-size_t fc_scan_guess(const struct fc_scan *scan, size_t offset);
+/* Looks for a place where a record plausibly starts: a chain of headers whose lengths and times
+ * agree, which begins at one of `within` offsets from `offset` on. Gives the last header of the
+ * chain, not the first: a capture inside a frame looks like records too, and often its chain runs
+ * into the true one where the frame ends. A guess, for a caller that verifies it; SIZE_MAX for
+ * none. It depends on the bytes from `offset` to scan->length alone. */
+size_t fc_scan_guess(const struct fc_scan *scan, size_t offset, size_t within);
 
 #endif

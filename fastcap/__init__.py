@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from fastcap.filter import Filter, compile
-    from fastcap.postfilter import filter_files
+    from fastcap.postfilter import filter_files, split_files
     from fastcap.results import FilterResult
 
 _HOME = {
@@ -51,6 +51,7 @@ _HOME = {
     "compile": "filter",
     "FilterResult": "results",
     "filter_files": "postfilter",
+    "split_files": "postfilter",
 }
 __all__ = [
     "Account",
@@ -72,6 +73,7 @@ __all__ = [
     "compile",
     "filter_files",
     "open",
+    "split_files",
 ]
 
 

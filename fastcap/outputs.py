@@ -270,6 +270,12 @@ class _Part:
             self._failed(error)
         self.span = self.span.joined(span)
 
+    def flush(self) -> None:
+        try:
+            self.writer.flush()
+        except OSError as error:
+            self._failed(error)
+
     def finish(self, *, replace: bool) -> Segment:
         try:
             self.writer.flush()
@@ -364,6 +370,10 @@ class Output:
     def _next_part(self) -> None:
         self.segments.append(self.part.finish(replace=self.force))
         self.part = self._open()
+
+    def flush(self) -> None:
+        """Hands everything to the kernel: what can fail has failed then, for the most part."""
+        self.part.flush()
 
     def finish(self) -> list[Segment]:
         """Gives the last file its name; the segments of all files."""

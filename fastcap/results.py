@@ -48,7 +48,8 @@ class InputReport:
 class FilterResult:
     """What a run read, kept and wrote. `notes` are lines that the user should see: what the
     output cannot hold, what lies beside it. `reader_left` says that a pipe's reader closed it
-    before the end, which is no error: they had enough. `ranges_redone` counts wrong guesses."""
+    before the end, which is no error: they had enough. `ranges_redone` and `chains_redone` count
+    wrong guesses of where records begin."""
 
     inputs: list[InputReport]
     outputs: list[Segment] = field(default_factory=list)
@@ -56,6 +57,7 @@ class FilterResult:
     notes: list[str] = field(default_factory=list)
     reader_left: bool = False
     ranges_redone: int = 0
+    chains_redone: int = 0
 
     @property
     def frames_read(self) -> int:

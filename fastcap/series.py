@@ -253,11 +253,11 @@ def cut(fd: int, path: str) -> tuple[int, Span]:
     if status.st_size < HEADER_SIZE:
         return status.st_size, Span()
     header = parse_header(os.pread(fd, HEADER_SIZE, 0), path)
-    job = Job(None, header.layout, header.layout, keep=False)
+    job = Job((None,), header.layout, header.layout, keep=False)
     identity = Identity(status.st_dev, status.st_ino)
     size = status.st_size
     task = Task(path, identity, size, HEADER_SIZE, size, guess=False, job=job)
     result = run_task(task, Cancel(), Memory(1))
     os.ftruncate(fd, result.end)
     os.fsync(fd)
-    return result.end, result.matched
+    return result.end, result.kept[0].matched

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from fastcap._native.cancel import Cancel
 from fastcap._native.memory import Memory
+from fastcap._native.postfilter import NO_LIMIT
 from fastcap.errors import InputError, Interrupted
 from fastcap.formats.pcap import HEADER_SIZE
 from fastcap.inputs import Source, why
@@ -18,9 +19,11 @@ PIECE = 1 << 20  # bytes; the most that is gathered before it is filtered
 _POLL_MS = 50
 
 
-def read_stream(source: Source, job: Job, cancel: Cancel, memory: Memory) -> Iterator[Result]:
+def read_stream(
+    source: Source, job: Job, skip: int, cancel: Cancel, memory: Memory
+) -> Iterator[Result]:
     """Results of a stream's pieces in order, with offsets that count from the stream's start, up
-    to the limit of `job`."""
+    to the limit of `job`, without the first `skip` frames that it takes."""
     assert source.fd is not None
     offset = HEADER_SIZE
     waiting = b""
@@ -28,7 +31,15 @@ def read_stream(source: Source, job: Job, cancel: Cancel, memory: Memory) -> Ite
     while not at_end and job.limit > 0:
         piece = _gather(source, waiting, cancel)
         at_end = len(piece) == len(waiting)
-        result = run_bytes(memoryview(piece), job, cancel, memory)
+        if skip > 0:
+            result = run_bytes(
+                memoryview(piece), job._replace(limit=skip, keep=False), cancel, memory
+            )
+            skip -= result.taken
+            at_end = at_end and skip > 0  # else the rest of the piece is still to be read
+            result = result.skipped() if skip == 0 else result._replace(taken=0, kept=())
+        else:
+            result = run_bytes(memoryview(piece), job, cancel, memory)
         used = result.end
         unfinished = result.cut and not at_end  # the record goes on in the next piece
         yield result._replace(
@@ -37,7 +48,8 @@ def read_stream(source: Source, job: Job, cancel: Cancel, memory: Memory) -> Ite
         if result.damage is not None and not unfinished:
             return
         offset += used
-        job = job._replace(limit=job.limit - result.matched.frames)
+        if job.limit != NO_LIMIT:
+            job = job._replace(limit=job.limit - result.taken)
         waiting = piece[used:]
 
 

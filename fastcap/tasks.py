@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastcap._native.cancel import Cancel
 from fastcap._native.memory import Memory
-from fastcap._native.postfilter import NO_LIMIT, filter_bytes, filter_range
+from fastcap._native.postfilter import (
+    FIRST_TIME,
+    LAST_TIME,
+    NO_LIMIT,
+    filter_bytes,
+    filter_range,
+)
 from fastcap._native.program import NativeProgram
 from fastcap.errors import InputError
 from fastcap.formats.pcap import Layout
@@ -20,16 +26,24 @@ if TYPE_CHECKING:
 
 
 class Job(NamedTuple):
-    """What is the same for every range of an input. `program` None takes every frame; `keep`
-    says whether matching records come back or are only counted; `limit` is in frames. `skipping`:
-    the same filter without VLAN tags, for frames that have them and are rejected."""
+    """What is the same for every range of an input. `programs`: one for each output; None takes
+    every frame. With `rest` the last output takes what no other takes. `keep` says whether matching
+    records come back or are only counted. `limit`: frames that any output takes, after which it
+    stops. Frames from `since_ns` on and before `until_ns` are judged, of one flow in `sample` (0:
+    of all), which begin as `link` says (enum fc_flow_link). `skipping`: the first program without
+    VLAN tags, for frames that have them and are rejected."""
 
-    program: NativeProgram | None
+    programs: tuple[NativeProgram | None, ...]
     layout: Layout
     out_layout: Layout
     keep: bool
     limit: int = NO_LIMIT
+    rest: bool = False
     skipping: NativeProgram | None = None
+    since_ns: int = FIRST_TIME
+    until_ns: int = LAST_TIME
+    sample: int = 0
+    link: int = 0
 
 
 class Task(NamedTuple):
@@ -49,20 +63,36 @@ class Task(NamedTuple):
     job: Job
 
 
+class Kept(NamedTuple):
+    """What one output gets of a range: its matching records, in the output's layout."""
+
+    matched: Span
+    records: Buffer
+
+
 class Result(NamedTuple):
-    """What came of a range: offsets of the first record and behind the last one read, and the
-    matching records in the output's layout; `tagged_missed` frames were rejected that `skipping`
-    takes. `damage` says why reading ended before `stop`; `cut`
-    that it is because the bytes end inside a record."""
+    """What came of a range: offsets of the first record and behind the last one read, and what each
+    output gets. `taken`: frames that any of them takes. `tagged_missed` frames were rejected that
+    `skipping` takes. `damage` says why reading ended before `stop`; `cut` that it is because the
+    bytes end inside a record. `chains_redone`: wrong guesses inside the range."""
 
     frames_read: int
-    matched: Span
+    taken: int
     start: int
     end: int
     damage: str | None
     cut: bool
-    records: Buffer
     tagged_missed: int
+    chains_redone: int
+    kept: tuple[Kept, ...]
+
+    def skipped(self) -> Result:
+        """As if no output had taken anything."""
+        return self._replace(taken=0, kept=(), damage=None, cut=False)
+
+    def nothing_more(self) -> Result:
+        """Of the same range, behind its end."""
+        return Result(0, 0, self.end, self.end, self.damage, self.cut, 0, 0, ())
 
 
 def run_task(task: Task, cancel: Cancel, memory: Memory) -> Result:
@@ -102,19 +132,13 @@ def run_bytes(data: memoryview, job: Job, cancel: Cancel, memory: Memory) -> Res
 
 
 def _settings(job: Job) -> dict[str, Any]:
-    return {
-        "program": job.program,
-        "layout": job.layout,
-        "out_layout": job.out_layout,
-        "keep": job.keep,
-        "limit": job.limit,
-        "skipping": job.skipping,
-    }
+    return job._asdict()
 
 
 def _result(native: tuple[Any, ...]) -> Result:
-    frames_read, matched, *rest = native
-    return Result(frames_read, Span(*matched), *rest)
+    *counts, kept = native
+    given = tuple(Kept(Span(*matched), records) for matched, records in kept)
+    return Result._make([*counts, given])
 
 
 def _named(path: str, error: InputError) -> InputError:

@@ -112,18 +112,18 @@ def without_address_randomisation() -> list[str]:
     return ["setarch", "-R"] if shutil.which("setarch") else []
 
 
-def test_threads_of_a_capture_share_nothing_that_is_not_guarded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["threads_capture", "test_guard"])
+def test_threads_share_nothing_that_is_not_guarded(name: str, tmp_path: Path) -> None:
     if sys.platform != "linux" or shutil.which("cc") is None:
         pytest.skip("wants Linux and a C compiler")
     flags = [flag.replace("address,undefined", "thread") for flag in FLAGS]
     sources = [*map(str, sorted((ROOT / "csrc").glob("*.c")))]
-    source = str(ROOT / "tests" / "c" / "threads_capture.c")
-    command = ["cc", *flags, source, *sources, "-pthread", "-o", "threads_capture"]
-    built = run(command, tmp_path)
+    source = str(ROOT / "tests" / "c" / f"{name}.c")
+    built = run(["cc", *flags, source, *sources, "-pthread", "-o", name], tmp_path)
     if "cannot find -ltsan" in built.stdout or "libtsan" in built.stdout:
         pytest.skip("no thread sanitizer here")
     assert built.returncode == 0, built.stdout
-    done = run([*without_address_randomisation(), "./threads_capture"], tmp_path)
+    done = run([*without_address_randomisation(), f"./{name}"], tmp_path)
     if "unexpected memory mapping" in done.stdout:
         pytest.skip("the thread sanitizer does not run on this kernel")
     assert done.returncode == 0, done.stdout

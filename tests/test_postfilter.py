@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -98,6 +100,25 @@ def test_output_is_byte_identical_for_any_split_of_hostile_captures(
                 assert output.read_bytes() == right, (name, jobs, size)
                 assert result.frames_read == len(pcaps.read(data))
                 assert result.bytes_read == len(data)
+    assert redone > 0
+
+
+def test_the_chains_of_a_range_give_what_one_walk_gives(rng: random.Random, tmp_path: Path) -> None:
+    """Of ranges so large that they are walked from several places at once; some begin wrong."""
+    redone = 0
+    for name, data in hostile_captures(rng).items():
+        header, records = data[:24], data[24:]
+        large = header + records * (5_000_000 // max(len(records), 1) if records else 0)
+        source = pcaps.write(tmp_path / "in.pcap", large)
+        kept = expected(data)
+        right = kept[:24] + kept[24:] * (len(large[24:]) // max(len(records), 1))
+        for size in (None, 3_000_000):
+            result = fastcap.filter_files(
+                MIXED, [source], tmp_path / "out.pcap", range_bytes=size, force=True
+            )
+            assert (tmp_path / "out.pcap").read_bytes() == right, (name, size)
+            assert result.bytes_read == len(large)
+            redone += result.chains_redone
     assert redone > 0
 
 
@@ -214,6 +235,70 @@ def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) -> Non
             "", [source], tmp_path / "out.pcap", jobs=1, range_bytes=4096, progress=shrink
         )
     assert sorted(os.listdir(tmp_path)) == ["in.pcap"]
+
+
+TRIES = r"""
+import os, random, sys, threading, time
+from pathlib import Path
+import fastcap
+from fastcap.errors import InputError
+
+source, folder, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+rng = random.Random(seed)
+whole = source.read_bytes()
+alone = folder / "whole.pcap"
+fastcap.filter_files("ether[0] & 1 = 0", [source], alone)
+expected = alone.read_bytes()
+path, out = folder / "changes.pcap", folder / "out.pcap"
+shortened = ended = 0
+for attempt in range(100):
+    path.write_bytes(whole)
+    grows = attempt % 4 == 0
+    to = rng.randrange(len(whole))
+    wait = rng.random() * 0.004
+
+    def change():
+        time.sleep(wait)
+        if grows:
+            with path.open("ab") as file:
+                file.write(whole[24:])
+        else:
+            os.truncate(path, to)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        result = fastcap.filter_files(
+            "ether[0] & 1 = 0", [path], out, jobs=2, range_bytes=1 << 20, force=True
+        )
+        found = out.read_bytes()
+        if grows:  # perhaps before it was opened
+            assert found.startswith(expected), attempt
+        else:
+            assert expected.startswith(found), attempt
+        ended += 1
+    except InputError as error:
+        assert "changes.pcap" in str(error), error
+        shortened += 1
+    thread.join()
+print(shortened, ended)
+"""
+
+
+def test_files_that_change_at_any_moment_end_in_an_error_or_a_prefix_and_never_in_a_signal(
+    rng: random.Random, tmp_path: Path
+) -> None:
+    frames = pcaps.some_frames(rng, 20_000)
+    source = pcaps.write(tmp_path / "in.pcap", pcaps.capture(frames))
+    done = subprocess.run(
+        [sys.executable, "-c", TRIES, source, str(tmp_path), str(rng.randrange(1 << 30))],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    shortened, ended = map(int, done.stdout.split())
+    assert shortened + ended == 100
+    assert shortened > 0
+    assert ended > 0
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_an_error(tmp_path: Path) -> None:

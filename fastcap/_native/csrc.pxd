@@ -123,25 +123,31 @@ cdef extern from "writer.h" nogil:
     int fc_writer_publish(const char *temporary, const char *name, bint replace)
 
 cdef extern from "postfilter.h" nogil:
-    struct fc_postfilter_memory:
-        fc_buffer window
-        fc_buffer output
     struct fc_postfilter:
         fc_convert convert
-        const fc_program *program
-        const fc_program *skipping
-        uint64_t limit
+        const fc_program *const *programs
+        uint32_t outputs
+        bint rest
         bint keep
+        const fc_program *skipping
+        int64_t since_ns
+        int64_t until_ns
+        uint32_t sample
+        uint32_t link
+        uint64_t limit
         const fc_cancel *cancel
-        fc_postfilter_memory *memory
+    struct fc_postfilter_kept:
+        fc_scan_summary matched
+        fc_buffer records
     struct fc_postfilter_result:
         uint64_t frames_read
-        fc_scan_summary matched
+        uint64_t frames_taken
         uint64_t start
         uint64_t end
         fc_scan_stop stop
         uint64_t tagged_missed
-        fc_buffer output
+        uint64_t chains_redone
+        fc_postfilter_kept *kept
     int fc_postfilter_range(const fc_postfilter *postfilter, int fd, uint64_t start, uint64_t stop,
                             uint64_t size, bint guess, fc_postfilter_result *result)
     int fc_postfilter_bytes(const fc_postfilter *postfilter, const uint8_t *bytes, size_t length,

@@ -3,7 +3,6 @@ from fastcap._native.csrc cimport fc_buffer
 cdef class Memory:
     cdef int limit
     cdef Shelf outputs
-    cdef Shelf windows
 
 cdef class Shelf:
     cdef fc_buffer *buffers

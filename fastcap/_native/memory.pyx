@@ -39,12 +39,11 @@ cdef class Shelf:
 
 cdef class Memory:
     """Buffers of finished work for the work that follows, so that their pages are touched once:
-    at most `limit` of each kind. In another process it arrives empty."""
+    at most `limit`. In another process it arrives empty."""
 
     def __cinit__(self, int limit):
         self.limit = limit
         self.outputs = Shelf(limit)
-        self.windows = Shelf(limit)
 
     def __reduce__(self):
         return Memory, (self.limit,)

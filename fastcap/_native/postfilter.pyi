@@ -6,9 +6,12 @@ from fastcap._native.program import NativeProgram
 from fastcap.formats.pcap import Layout
 
 NO_LIMIT: int
+FIRST_TIME: int
+LAST_TIME: int
 
-_Matched = tuple[int, int | None, int | None]
-_Result = tuple[int, _Matched, int, int, str | None, bool, NativeBytes, int]
+_Summary = tuple[int, int | None, int | None]
+_Kept = tuple[tuple[_Summary, NativeBytes], ...]
+_Result = tuple[int, int, int, int, str | None, bool, int, int, _Kept]
 
 def filter_range(
     fd: int,
@@ -17,24 +20,34 @@ def filter_range(
     size: int,
     guess: bool,
     *,
-    program: NativeProgram | None,
+    programs: tuple[NativeProgram | None, ...],
     layout: Layout,
     out_layout: Layout,
-    limit: int,
+    limit: int = 0xFFFFFFFFFFFFFFFF,
     keep: bool,
+    rest: bool = False,
     skipping: NativeProgram | None = None,
+    since_ns: int = -0x8000000000000000,
+    until_ns: int = 0x7FFFFFFFFFFFFFFF,
+    sample: int = 0,
+    link: int = 0,
     cancel: Cancel,
     memory: Memory,
 ) -> _Result: ...
 def filter_bytes(
     data: Buffer,
     *,
-    program: NativeProgram | None,
+    programs: tuple[NativeProgram | None, ...],
     layout: Layout,
     out_layout: Layout,
-    limit: int,
+    limit: int = 0xFFFFFFFFFFFFFFFF,
     keep: bool,
+    rest: bool = False,
     skipping: NativeProgram | None = None,
+    since_ns: int = -0x8000000000000000,
+    until_ns: int = 0x7FFFFFFFFFFFFFFF,
+    sample: int = 0,
+    link: int = 0,
     cancel: Cancel,
     memory: Memory,
 ) -> _Result: ...

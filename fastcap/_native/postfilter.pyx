@@ -1,14 +1,16 @@
 """The offline loop over one range of a file, or over bytes, without the GIL."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 
 from fastcap._native.cancel cimport Cancel
 from fastcap._native.csrc cimport (
     fc_postfilter,
     fc_postfilter_bytes,
-    fc_postfilter_memory,
+    fc_postfilter_kept,
     fc_postfilter_range,
     fc_postfilter_result,
+    fc_program,
     fc_scan_damage_text,
     fc_scan_is_cut,
 )
@@ -18,93 +20,109 @@ from fastcap._native.program cimport NativeProgram
 from fastcap._native.status cimport check
 
 NO_LIMIT = 0xFFFFFFFFFFFFFFFF
+FIRST_TIME = INT64_MIN
+LAST_TIME = INT64_MAX
 
 
-cdef fc_postfilter settings(NativeProgram program, object layout, object out_layout,
-                            uint64_t limit, bint keep, NativeProgram skipping, Cancel cancel,
-                            fc_postfilter_memory *memory) except *:
-    cdef fc_postfilter postfilter
-    postfilter.convert.from_ = layout_of(layout)
-    postfilter.convert.to = layout_of(out_layout)
-    postfilter.program = program.c if program is not None else NULL
-    postfilter.skipping = skipping.c if skipping is not None else NULL
-    postfilter.limit = limit
-    postfilter.keep = keep
-    postfilter.cancel = &cancel.c
-    postfilter.memory = memory
-    return postfilter
+cdef class _Settings:
+    """What one call gets, and where its results go."""
 
+    cdef fc_postfilter c
+    cdef fc_postfilter_result result
+    cdef const fc_program **programs
+    cdef tuple held
+    cdef Memory memory
 
-cdef void take(Memory memory, fc_postfilter_memory *buffers) noexcept:
-    buffers.window = memory.windows.take()
-    buffers.output = memory.outputs.take()
+    def __cinit__(self, programs, layout, out_layout, limit, keep, rest, NativeProgram skipping,
+                  since_ns, until_ns, sample, link, Cancel cancel not None,
+                  Memory memory not None):
+        cdef size_t count = len(programs)
+        self.held = (*programs, skipping, cancel)
+        self.memory = memory
+        self.programs = <const fc_program **>calloc(count + 1, sizeof(void *))
+        self.result.kept = <fc_postfilter_kept *>calloc(count + 1, sizeof(fc_postfilter_kept))
+        if self.programs is NULL or self.result.kept is NULL:
+            raise MemoryError
+        for i, program in enumerate(programs):
+            self.programs[i] = (<NativeProgram?>program).c if program is not None else NULL
+            self.result.kept[i].records = memory.outputs.take()
+        self.c.convert.from_ = layout_of(layout)
+        self.c.convert.to = layout_of(out_layout)
+        self.c.programs = self.programs
+        self.c.outputs = count
+        self.c.rest = rest
+        self.c.keep = keep
+        self.c.skipping = skipping.c if skipping is not None else NULL
+        self.c.since_ns = since_ns
+        self.c.until_ns = until_ns
+        self.c.sample = sample
+        self.c.link = link
+        self.c.limit = limit
+        self.c.cancel = &cancel.c
 
+    def __dealloc__(self):
+        if self.result.kept is not NULL:
+            for i in range(self.c.outputs):
+                if self.result.kept[i].records.bytes is not NULL:
+                    self.memory.outputs.give(self.result.kept[i].records)
+        free(self.result.kept)
+        free(self.programs)
 
-cdef void give(Memory memory, fc_postfilter_memory *buffers) noexcept:
-    memory.windows.give(buffers.window)
-    if buffers.output.bytes is not NULL:  # the call failed before it took this over
-        memory.outputs.give(buffers.output)
+    cdef tuple kept(self, uint32_t number):
+        cdef fc_postfilter_kept *kept = &self.result.kept[number]
+        cdef NativeBytes records = NativeBytes.__new__(NativeBytes)
+        records.c = kept.records
+        records.shelf = self.memory.outputs
+        kept.records.bytes = NULL  # the other one's now
+        some = kept.matched.frames > 0
+        first, last = kept.matched.first_ns, kept.matched.last_ns
+        return (kept.matched.frames, first if some else None, last if some else None), records
 
-
-cdef tuple as_tuple(fc_postfilter_result *result, Memory memory):
-    cdef NativeBytes output = NativeBytes.__new__(NativeBytes)
-    cdef const char *damage = fc_scan_damage_text(result.stop)
-    output.c = result.output
-    output.shelf = memory.outputs
-    some = result.matched.frames > 0
-    return (
-        result.frames_read,
-        (
-            result.matched.frames,
-            result.matched.first_ns if some else None,
-            result.matched.last_ns if some else None,
-        ),
-        result.start,
-        result.end,
-        damage.decode() if damage is not NULL else None,
-        fc_scan_is_cut(result.stop),
-        output,
-        result.tagged_missed,
-    )
+    cdef tuple answer(self):
+        cdef const char *damage = fc_scan_damage_text(self.result.stop)
+        return (
+            self.result.frames_read,
+            self.result.frames_taken,
+            self.result.start,
+            self.result.end,
+            damage.decode() if damage is not NULL else None,
+            fc_scan_is_cut(self.result.stop),
+            self.result.tagged_missed,
+            self.result.chains_redone,
+            tuple([self.kept(i) for i in range(self.c.outputs)]),
+        )
 
 
 def filter_range(int fd, uint64_t start, uint64_t stop, uint64_t size, bint guess, *,
-                 NativeProgram program, layout, out_layout, uint64_t limit, bint keep,
-                 NativeProgram skipping=None, Cancel cancel not None,
-                 Memory memory not None) -> tuple:
-    """fc_postfilter_range (csrc/postfilter.h): frames read; frames matched with their earliest
-    and latest time; offsets of the first record and behind the last; damage or None; whether it is
-    that the bytes end inside a record; output; frames that only `skipping` takes."""
-    cdef fc_postfilter_memory buffers
-    cdef fc_postfilter postfilter = settings(
-        program, layout, out_layout, limit, keep, skipping, cancel, &buffers
-    )
-    cdef fc_postfilter_result result
+                 tuple programs not None, layout, out_layout, uint64_t limit=NO_LIMIT,
+                 bint keep, bint rest=False, NativeProgram skipping=None,
+                 int64_t since_ns=FIRST_TIME, int64_t until_ns=LAST_TIME, int sample=0, int link=0,
+                 Cancel cancel not None, Memory memory not None) -> tuple:
+    """fc_postfilter_range (csrc/postfilter.h): frames read, and taken by any program; offsets of
+    the first record and behind the last; damage or None; whether it is that the bytes end inside a
+    record; frames that only `skipping` takes; wrong guesses inside; for each program frames matched
+    with their earliest and latest time, and the records."""
+    cdef _Settings settings = _Settings(programs, layout, out_layout, limit, keep, rest, skipping,
+                                        since_ns, until_ns, sample, link, cancel, memory)
     cdef int status
-    take(memory, &buffers)
     with nogil:
-        status = fc_postfilter_range(&postfilter, fd, start, stop, size, guess, &result)
-    give(memory, &buffers)
+        status = fc_postfilter_range(&settings.c, fd, start, stop, size, guess, &settings.result)
     check(status)
-    return as_tuple(&result, memory)
+    return settings.answer()
 
 
-def filter_bytes(const unsigned char[::1] data not None, *, NativeProgram program, layout,
-                 out_layout, uint64_t limit, bint keep,
-                 NativeProgram skipping=None, Cancel cancel not None,
-                 Memory memory not None) -> tuple:
+def filter_bytes(const unsigned char[::1] data not None, *,
+                 tuple programs not None, layout, out_layout, uint64_t limit=NO_LIMIT,
+                 bint keep, bint rest=False, NativeProgram skipping=None,
+                 int64_t since_ns=FIRST_TIME, int64_t until_ns=LAST_TIME, int sample=0, int link=0,
+                 Cancel cancel not None, Memory memory not None) -> tuple:
     """The same for bytes in memory that start with a record; offsets count from their start."""
-    cdef fc_postfilter_memory buffers
-    cdef fc_postfilter postfilter = settings(
-        program, layout, out_layout, limit, keep, skipping, cancel, &buffers
-    )
-    cdef fc_postfilter_result result
+    cdef _Settings settings = _Settings(programs, layout, out_layout, limit, keep, rest, skipping,
+                                        since_ns, until_ns, sample, link, cancel, memory)
     cdef size_t length = data.shape[0]
     cdef const unsigned char *at = &data[0] if length else NULL
     cdef int status
-    take(memory, &buffers)
     with nogil:
-        status = fc_postfilter_bytes(&postfilter, at, length, &result)
-    give(memory, &buffers)
+        status = fc_postfilter_bytes(&settings.c, at, length, &settings.result)
     check(status)
-    return as_tuple(&result, memory)
+    return settings.answer()

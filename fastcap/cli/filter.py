@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import click
 
@@ -14,9 +15,10 @@ from fastcap.cli.progress import progress_bar
 from fastcap.errors import InputError, UsageError
 from fastcap.inputs import read_names
 from fastcap.language.fields import field_names
-from fastcap.postfilter import MOST_FRAMES, MOST_SNAPLEN, filter_files
+from fastcap.postfilter import MOST_FRAMES, MOST_SNAPLEN, filter_files, split_files
 from fastcap.results import FilterResult
 
+_MOST_SHOWN = 20  # outputs
 _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
@@ -44,6 +46,13 @@ _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
     help="Write matching frames to OUT: a file, a device, a FIFO, or - for standard "
     "output. A file appears when it is complete.",
 )
+@click.option(
+    "--to",
+    multiple=True,
+    metavar="OUT=EXPR",
+    help="Write the frames that EXPR takes to OUT; again for each output. All words are inputs.",
+)
+@click.option("--rest", metavar="OUT", help="With --to: write what no EXPR takes to OUT.")
 @click.option("--count", is_flag=True, help="Print how many frames match; write nothing.")
 @jobs_option
 @click.option(
@@ -59,6 +68,25 @@ _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
     type=click.IntRange(1, MOST_FRAMES),
     metavar="N",
     help="Stop after N matching frames.",
+)
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="Frames from TIME on: 2026-11-21T08:30:00Z, without a zone local time, or +10s from the "
+    "first frame.",
+)
+@click.option("--until", metavar="TIME", help="Frames before TIME.")
+@click.option(
+    "--skip",
+    type=click.IntRange(0, MOST_FRAMES),
+    default=0,
+    metavar="N",
+    help="Leave out the first N matching frames.",
+)
+@click.option(
+    "--sample",
+    metavar="1/N",
+    help="Frames of one flow in N, whole flows, both directions.",
 )
 @click.option(
     "--output-size",
@@ -82,15 +110,17 @@ def command(
     filter_file: tuple[str, ...],
     files_from: str | None,
     output: str | None,
+    to: tuple[str, ...],
+    rest: str | None,
     count: bool,
-    jobs: int | None,
-    snaplen: int | None,
     limit: int | None,
     output_size: int | None,
-    on_damage: str,
-    vlan: str,
     force: bool,
+    skip: int,
+    sample: str | None,
+    snaplen: int | None,
     as_json: bool,
+    **options: Any,
 ) -> int:
     """Keep the frames of captures that a filter takes, in the order of the inputs.
 
@@ -102,6 +132,7 @@ def command(
       fastcap filter 'tcp port 443' net1_*.pcap -o web.pcap
       fastcap filter 'Blob(FrameData, 26, 4) == 10.35.69.103' /data --count
       fastcap filter 'IPv4.Address IN @hosts.txt' /data -o suspects.pcap
+      fastcap filter --to web.pcap='tcp port 443' --to dns.pcap='udp port 53' /data
       find /data -name '*.pcap' -print0 | fastcap filter -e udp --files-from - -o udp.pcap
 
     A directory stands for the captures in it and below: what is named like one or begins like one,
@@ -113,25 +144,33 @@ def command(
     \b
     Fields: FIELD_NAMES
     """
+    names = read_names(files_from) if files_from is not None else []
+    options |= {
+        "snaplen": snaplen or None, "output_size": output_size, "force": force,
+        "sample": None if sample is None else _sample(sample),
+    }  # fmt: skip
+    if to:
+        if expression or filter_file or output or count or limit or skip:
+            raise UsageError("--to names filters and outputs: no -e, -F, -o, --count, -c, --skip")
+        outputs = _outputs(to)
+        _check_streams([*outputs, rest or ""], as_json)
+        with progress_bar() as progress:
+            inputs = [*words, *names]
+            result = split_files(outputs, inputs, rest=rest, progress=progress, **options)
+        status = _report(result, count, as_json)
+        for segment in () if as_json else result.outputs[:_MOST_SHOWN]:
+            say(f"{segment.span.frames:,} frames, {segment.bytes:,} bytes in {segment.path}")
+        return status
+    if rest is not None:
+        raise UsageError("--rest takes what no --to takes: fastcap filter --to OUT=EXPR --rest OUT")
     text, inputs = _expression(words, expression, filter_file)
-    if files_from is not None:
-        inputs += read_names(files_from)
     _check(output, count, as_json, force, output_size)
     with progress_bar() as progress:
         try:
             result = filter_files(
-                text,
-                inputs,
-                output,
-                jobs=jobs,
-                snaplen=snaplen or None,
-                limit=limit,
-                output_size=output_size,
-                on_damage=on_damage,
-                vlan=vlan,
-                force=force,
-                progress=progress,
-            )
+                text, [*inputs, *names], output, limit=limit, skip=skip, progress=progress,
+                **options,
+            )  # fmt: skip
         except InputError as error:
             raise _with_quoting_hint(error, words, bool(expression or filter_file)) from error
     return _report(result, count, as_json)
@@ -153,6 +192,32 @@ def _expression(
     if not words:
         raise UsageError("no filter: fastcap filter EXPR INPUT... -o OUT (see --help)")
     return words[0], list(words[1:])
+
+
+def _outputs(given: tuple[str, ...]) -> dict[str, str]:
+    """OUT=EXPR, split at the first =."""
+    outputs: dict[str, str] = {}
+    for text in given:
+        name, equal, expression = text.partition("=")
+        if not name or not equal:
+            raise UsageError(f"--to {text}: expected OUT=EXPR, as in --to web.pcap='tcp port 443'")
+        if name in outputs:
+            raise UsageError(f"--to {name}: named twice; join the filters with OR")
+        outputs[name] = expression
+    return outputs
+
+
+def _sample(text: str) -> int:
+    one, slash, most = text.partition("/")
+    if one != "1" or not slash or not most.isascii() or not most.isdigit():
+        raise UsageError(f"--sample {text}: expected 1/N, as in --sample 1/100")
+    return int(most)
+
+
+def _check_streams(outputs: list[str], as_json: bool) -> None:
+    streams = [name for name in outputs if name in _STANDARD_OUTPUT]
+    if as_json and streams:
+        raise UsageError("--json and standard output both want it: name a file for one")
 
 
 def _check(

@@ -11,6 +11,7 @@ from fastcap.formats.linktypes import LONGEST_FRAME, dlt_of
 from fastcap.language.fields import meant
 from fastcap.language.parser import alternatives
 from fastcap.language.text import plain
+from fastcap.patterns import pattern
 
 # libpcap's optimiser is about cubic and holds the GIL: 6,000 unoptimised instructions, 200 hosts,
 # take it 0.4 s; 12,000 take 3 s. A program without it runs slower, and may load bytes that an
@@ -25,8 +26,8 @@ _PART = 50  # terms
 NETMASK = 0  # as tcpdump -r has it
 
 _ANCILLARY = 0xFFFFF000  # offsets from here on are no bytes of the frame
-_DIRECTIONS = re.compile(r"\b(?:inbound|outbound)\b")
-_OPERATORS = re.compile(r"[-+*/%^]|&&?|\|\|?")
+_DIRECTIONS = pattern(r"\b(?:inbound|outbound)\b")
+_OPERATORS = pattern(r"[-+*/%^]|&&?|\|\|?")
 _HABITS = (
     (r"\b(?:AND|OR|NOT)\b", "pcap-filter wants and, or, not in small letters"),
     (r"\b(?:eq|ne|gt|ge|lt|le)\b", "comparisons are == != < <= > >="),
@@ -36,8 +37,8 @@ _HABITS = (
         "pcap-filter knows no protocol above TCP and UDP: say its port, as in 'tcp port 443'",
     ),
 )
-_FIELD = re.compile(r"(?<![\w.])(?:[a-z]\w{0,40}(?:\.\w{1,40}){1,3}|framelength)", re.IGNORECASE)
-_JOINS = re.compile(r"\b(?:and|or)\b|&&|\|\|", re.IGNORECASE)
+_FIELD = pattern(r"(?<![\w.])(?:[a-z]\w{0,40}(?:\.\w{1,40}){1,3}|framelength)", re.IGNORECASE)
+_JOINS = pattern(r"\b(?:and|or)\b|&&|\|\|", re.IGNORECASE)
 
 
 class ClassicInstruction(NamedTuple):

@@ -34,6 +34,7 @@ from fastcap.language.tree import (
     terms_of,
 )
 from fastcap.language.words import last_qualifier, moves_offsets, starts_primitive
+from fastcap.patterns import pattern
 
 LONGEST_TEXT = 16 << 20  # characters
 DEEPEST = 100  # parentheses and NOTs inside each other
@@ -46,40 +47,40 @@ _LONGEST_READING = 400  # characters
 
 # Where a term of ours may begin: a Blob, a search, a name with an operator behind it. Names are of
 # ASCII's letters, hence (?a): by Unicode's rules "ſ" is an S too.
-_OURS = re.compile(
+_OURS = pattern(
     r"\b(?:(?ai:blob|containsbin)\s*\(|(?ai:[a-z]\w{0,40}(?:\.\w{1,40}){1,3}|framelength|protocol)\s*"
     r"(?:[=<>]|!=|&(?!&)|(?ai:in)(?![\w.:-])))"
 )
-_FUNCTION = re.compile(r"((?ai:blob|containsbin))\s*\(")
-_NAME = re.compile(r"(?ai:[a-z]\w{0,40}(?:\.\w{1,40}){0,3})")
-_OPERATOR = re.compile(r"==|!=|<=|>=|<|>")
-_IN = re.compile(r"(?ai:in)(?![\w.:-])")
-_MASK = re.compile(r"&(?!&)")
-_AT = re.compile("@")
-_FILE = re.compile(r"@(?:\"([^\"]+)\"|'([^']+)'|([^\s()\"']+))")
-_LITERAL = re.compile(r"[\w.:/%-]+")
-_QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
-_SPACE = re.compile(r"\s*")
-_JOIN = re.compile(r"&&|\|\||(?:and|or)(?![\w.:-])", re.IGNORECASE)
-_NOT = re.compile(r"!(?!=)|not(?![\w.:-])", re.IGNORECASE)
-_WORD = re.compile(r"\\?[\w.:/-]+")
-_FRAME_DATA = re.compile("(?ai:FrameData)")
-_COMMA = re.compile(",")
-_OPEN = re.compile(r"\(")
-_CLOSE = re.compile(r"\)")
-_OPEN_BRACE = re.compile(r"\{")
-_COMMA_OR_BRACE = re.compile(r"[,}]")
-_COMMA_OR_CLOSE = re.compile(r"[,)]")
+_FUNCTION = pattern(r"((?ai:blob|containsbin))\s*\(")
+_NAME = pattern(r"(?ai:[a-z]\w{0,40}(?:\.\w{1,40}){0,3})")
+_OPERATOR = pattern(r"==|!=|<=|>=|<|>")
+_IN = pattern(r"(?ai:in)(?![\w.:-])")
+_MASK = pattern(r"&(?!&)")
+_AT = pattern("@")
+_FILE = pattern(r"@(?:\"([^\"]+)\"|'([^']+)'|([^\s()\"']+))")
+_LITERAL = pattern(r"[\w.:/%-]+")
+_QUOTED = pattern(r"\"([^\"]*)\"|'([^']*)'")
+_SPACE = pattern(r"\s*")
+_JOIN = pattern(r"&&|\|\||(?:and|or)(?![\w.:-])", re.IGNORECASE)
+_NOT = pattern(r"!(?!=)|not(?![\w.:-])", re.IGNORECASE)
+_WORD = pattern(r"\\?[\w.:/-]+")
+_FRAME_DATA = pattern("(?ai:FrameData)")
+_COMMA = pattern(",")
+_OPEN = pattern(r"\(")
+_CLOSE = pattern(r"\)")
+_OPEN_BRACE = pattern(r"\{")
+_COMMA_OR_BRACE = pattern(r"[,}]")
+_COMMA_OR_CLOSE = pattern(r"[,)]")
 _MOST_SHOWN = 200  # characters of an expression that a message repeats
-_SINGLE_EQUAL = re.compile("=(?!=)")
-_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
-_WORD_END = re.compile(r"[\w.:]")
-_UPPER = re.compile(r"(?<![\w.:\\-])(?:and|or|not)(?![\w.:-])", re.IGNORECASE)
+_SINGLE_EQUAL = pattern("=(?!=)")
+_NUMBER = pattern(r"0[xX][0-9a-fA-F]+|[0-9]+")
+_WORD_END = pattern(r"[\w.:]")
+_UPPER = pattern(r"(?<![\w.:\\-])(?:and|or|not)(?![\w.:-])", re.IGNORECASE)
 _Part = TypeVar("_Part")
 _OPERATORS = {"and": "and", "&&": "and", "or": "or", "||": "or"}
 _DIRECTIONS = {"src", "dst"}
 # netsh's form: Key=Value, and nothing but space between them
-_NETSH = re.compile(r"^\s*(?ai:[a-z]\w{0,40}(?:\.\w{1,40}){1,3}|protocol)\s*=(?!=)")
+_NETSH = pattern(r"^\s*(?ai:[a-z]\w{0,40}(?:\.\w{1,40}){1,3}|protocol)\s*=(?!=)")
 
 
 def parse(text: str) -> Tree:

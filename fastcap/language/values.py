@@ -12,13 +12,14 @@ from fastcap.language.fields import FIELDS
 from fastcap.language.ranges import Range, Ranges, joined
 from fastcap.language.text import plain
 from fastcap.language.tree import Blob, Field
+from fastcap.patterns import pattern
 
-_NUMBER = re.compile(r"0[xX]([0-9a-fA-F]+)|([0-9]+)")
-_IPV4 = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})")
-_MAC = re.compile(r"(?:[0-9a-fA-F]{1,2}[:-]){5}[0-9a-fA-F]{1,2}")
+_NUMBER = pattern(r"0[xX]([0-9a-fA-F]+)|([0-9]+)")
+_IPV4 = pattern(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})")
+_MAC = pattern(r"(?:[0-9a-fA-F]{1,2}[:-]){5}[0-9a-fA-F]{1,2}")
 _DIGITS = 40  # more fit nowhere
 _LARGEST_FILE = 256 << 20
-_SEPARATORS = re.compile(r"[\s,;]+")
+_SEPARATORS = pattern(r"[\s,;]+")
 
 
 class Kind(NamedTuple):

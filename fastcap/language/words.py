@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from fastcap.patterns import pattern
+
 _STARTS = frozenset(
     """
     src dst host net port portrange proto protochain gateway type subtype direction dir
@@ -18,11 +20,11 @@ _STARTS = frozenset(
     """.split()
 )
 # After these libpcap reads all fields further behind, up to the end of the text.
-_MOVES = re.compile(r"(?<![\w.:\\-])(?:vlan|mpls|pppoed|pppoes|geneve|vxlan)(?![\w.:-])")
-_VLAN = re.compile(r"(?<![\w.:\\-])vlan(?![\w.:-])")
-_LEAD = re.compile(r"(?:\s|\(|!|not(?![\w.:-]))*", re.IGNORECASE)
-_FIRST = re.compile(r"[A-Za-z][\w-]*")
-_RELATION = re.compile(r"[<>=]")
+_MOVES = pattern(r"(?<![\w.:\\-])(?:vlan|mpls|pppoed|pppoes|geneve|vxlan)(?![\w.:-])")
+_VLAN = pattern(r"(?<![\w.:\\-])vlan(?![\w.:-])")
+_LEAD = pattern(r"(?:\s|\(|!|not(?![\w.:-]))*", re.IGNORECASE)
+_FIRST = pattern(r"[A-Za-z][\w-]*")
+_RELATION = pattern(r"[<>=]")
 
 
 def moves_offsets(text: str) -> bool:

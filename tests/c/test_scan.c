@@ -310,44 +310,141 @@ static void take_stops_before_damage(void) {
 
 /* ---- fc_scan_guess ----------------------------------------------------------------------- */
 
-/* From every offset: the next start of a record, or one behind it; none only near the end. */
-static void a_guess_finds_the_next_record_in_traffic(void) {
+enum { CHAIN = 24 /* headers in a row that must agree, as in scan.c */ };
+
+static size_t guess(const struct made *made, struct fc_pcap_layout layout, size_t offset,
+                    size_t within) {
+    const struct fc_scan scan = scan_of(made, layout);
+    return fc_scan_guess(&scan, offset, within);
+}
+
+/* Where the records of sound bytes start; and behind them, the end. */
+static size_t starts_of(const struct made *made, struct fc_pcap_layout layout, size_t *starts) {
+    struct fc_scan scan = scan_of(made, layout);
+    struct fc_pcap_record record;
+    size_t count = 0;
+    do
+        starts[count++] = scan.offset;
+    while (next(&scan, &record) == FC_SCAN_RECORD);
+    CHECK_IS(starts[count - 1], made->length);
+    return count - 1;
+}
+
+/* The last header of the chain that begins with record number `first` of `count`. */
+static size_t last_of_chain(const size_t *starts, size_t count, size_t first) {
+    if (first + CHAIN <= count)
+        return starts[first + CHAIN - 1];
+    return count - first >= 2 ? starts[count - 1] : SIZE_MAX;
+}
+
+/* From every offset: the chain begins at the next start of a record. */
+static void a_guess_gives_the_last_header_of_the_next_chain(void) {
+    enum { RECORDS = 120 };
     for (uint32_t number = 0; number < LAYOUTS; number++) {
         struct fc_pcap_layout layout = layout_number(number);
         struct made made = {0};
-        made_traffic(&made, &layout, 120, 200);
+        size_t starts[RECORDS + 1];
+        made_traffic(&made, &layout, RECORDS, 200);
         made_exact(&made);
-        struct fc_scan scan = scan_of(&made, layout);
-        struct fc_pcap_record record;
-        size_t start = 0; /* of the first record at or behind `offset` */
-        size_t starts_left = 120;
+        CHECK_IS(starts_of(&made, layout, starts), RECORDS);
+        size_t first = 0; /* the first record at or behind `offset` */
         for (size_t offset = 0; offset <= made.length; offset++) {
+            first += offset > starts[first];
             check_about("layout %u, from %zu", number, offset);
-            size_t found = fc_scan_guess(&scan, offset);
-            if (starts_left >= 3)
-                CHECK_IS(found, start);
-            else
-                CHECK(found == start || found == SIZE_MAX);
-            if (offset == start && starts_left > 0) {
-                scan.offset = start;
-                CHECK_IS(next(&scan, &record), FC_SCAN_RECORD);
-                start = scan.offset;
-                starts_left--;
-            }
+            CHECK_IS(guess(&made, layout, offset, SIZE_MAX), last_of_chain(starts, RECORDS, first));
         }
         made_free(&made);
+    }
+}
+
+static void made_noise(struct made *made, size_t length) {
+    uint8_t *at = made_room(made, length);
+    if (length > 0)
+        memset(at, 0xff, length);
+}
+
+/* The chain may go on behind them. */
+static void a_guess_looks_at_so_many_offsets_and_no_more(void) {
+    struct fc_pcap_layout layout = layout_number(1);
+    for (size_t noise = 0; noise < 40; noise++) {
+        struct made made = {0};
+        made_noise(&made, noise);
+        for (uint32_t i = 0; i < CHAIN; i++)
+            made_record(&made, true, 1700000000, i, 20, 60);
+        made_exact(&made);
+        check_about("behind %zu bytes of noise", noise);
+        CHECK_IS(guess(&made, layout, 0, 0), SIZE_MAX);
+        CHECK_IS(guess(&made, layout, 0, noise), SIZE_MAX);
+        CHECK_IS(guess(&made, layout, 0, noise + 1), noise + (CHAIN - 1) * 36);
+        CHECK_IS(guess(&made, layout, noise, 1), noise + (CHAIN - 1) * 36);
+        made_free(&made);
+    }
+}
+
+/* Without the 24th header there is none, but where the bytes end before it. */
+static void a_chain_that_breaks_is_none(void) {
+    struct fc_pcap_layout layout = layout_number(0);
+    for (uint32_t records = 0; records <= CHAIN + 1; records++) {
+        struct made made = {0};
+        for (uint32_t i = 0; i < records; i++)
+            made_record(&made, false, 1700000000, i, 20, 60);
+        check_about("%u records, then the end", records);
+        size_t last = records < CHAIN ? records : CHAIN;
+        CHECK_IS(guess(&made, layout, 0, 1), records < 2 ? SIZE_MAX : (last - 1) * 36);
+        made_noise(&made, 100);
+        made_exact(&made);
+        check_about("%u records, then noise", records);
+        CHECK_IS(guess(&made, layout, 0, SIZE_MAX), records < CHAIN ? SIZE_MAX : (CHAIN - 1) * 36);
+        made_free(&made);
+    }
+}
+
+/* A frame that holds noise, `fakes` records, and `behind` bytes of noise once more. */
+static void made_carrier(struct made *made, const struct fc_pcap_layout *layout, uint32_t fakes,
+                         uint32_t behind) {
+    enum { BEFORE = 33, FAKE = 16 + 28 };
+    made_header(made, layout->swapped, 1700000000, 7, BEFORE + fakes * FAKE + behind, 9000);
+    made_noise(made, BEFORE);
+    for (uint32_t i = 0; i < fakes; i++)
+        made_record(made, layout->swapped, 1700000000 + i, i, FAKE - 16, FAKE);
+    made_noise(made, behind);
+}
+
+/* A capture inside a frame: its chain runs into the true one at the frame's end, or breaks there;
+ * either way the guess is the start of a true record. Only a chain that is whole in the frame
+ * deceives. */
+static void a_chain_inside_a_frame_leads_to_a_true_record(void) {
+    for (uint32_t fakes = 1; fakes < 30; fakes++) {
+        for (uint32_t behind = 0; behind < 6; behind += 5) {
+            struct fc_pcap_layout layout = layout_number(fakes);
+            struct made made = {0};
+            size_t starts[100];
+            made_traffic(&made, &layout, 3, 100);
+            size_t carrier = made.length;
+            made_carrier(&made, &layout, fakes, behind);
+            size_t end = made.length;
+            made_traffic(&made, &layout, 60, 100);
+            made_exact(&made);
+            CHECK_IS(starts_of(&made, layout, starts), 64);
+            check_about("%u records in a frame, %u bytes behind", fakes, behind);
+            size_t found = guess(&made, layout, carrier + 1, SIZE_MAX);
+            if (fakes >= CHAIN)
+                CHECK(found > carrier && found < end);
+            else
+                CHECK_IS(found, starts[4 + CHAIN - 1 - (behind == 0 ? fakes : 0)]);
+            made_free(&made);
+        }
     }
 }
 
 static void a_guess_bears_pauses_and_steps_back_of_an_hour(void) {
     struct fc_pcap_layout layout = layout_number(0);
     struct made made = {0};
-    memset(made_room(&made, 11), 0xff, 11);
+    made_noise(&made, 11);
     for (uint32_t i = 0; i < 40; i++)
         made_record(&made, false, 1700000000 + (i % 3) * 3600, i, 20, 60);
     made_exact(&made);
-    struct fc_scan scan = scan_of(&made, layout);
-    CHECK_IS(fc_scan_guess(&scan, 0), 11);
+    CHECK_IS(guess(&made, layout, 0, SIZE_MAX), 11 + (CHAIN - 1) * 36);
     made_free(&made);
 }
 
@@ -358,16 +455,16 @@ static void no_record_is_guessed_in_noise(void) {
         uint8_t *bytes = made_room(&made, LENGTH);
         made_exact(&made);
         bytes = made.bytes;
-        struct fc_scan scan = scan_of(&made, layout_number(number));
+        struct fc_pcap_layout layout = layout_number(number);
         check_about("layout %u", number);
         random_fill(bytes, LENGTH);
-        CHECK_IS(fc_scan_guess(&scan, 0), SIZE_MAX);
+        CHECK_IS(guess(&made, layout, 0, SIZE_MAX), SIZE_MAX);
         memset(bytes, 0, LENGTH);
-        CHECK_IS(fc_scan_guess(&scan, 0), SIZE_MAX);
+        CHECK_IS(guess(&made, layout, 0, SIZE_MAX), SIZE_MAX);
         memset(bytes, 0xff, LENGTH);
-        CHECK_IS(fc_scan_guess(&scan, 0), SIZE_MAX);
+        CHECK_IS(guess(&made, layout, 0, SIZE_MAX), SIZE_MAX);
         memset(bytes, 'A', LENGTH);
-        CHECK_IS(fc_scan_guess(&scan, 0), SIZE_MAX);
+        CHECK_IS(guess(&made, layout, 0, SIZE_MAX), SIZE_MAX);
         made_free(&made);
     }
 }
@@ -385,14 +482,13 @@ static void a_guess_stays_within_the_bytes(void) {
                         layout.swapped);
         made.length = length;
         made_exact(&made);
-        struct fc_scan scan = scan_of(&made, layout);
         for (size_t offset = 0; offset <= length + 20; offset++) {
             check_about("round %d, from %zu of %zu", round, offset, length);
-            size_t found = fc_scan_guess(&scan, offset);
+            size_t found = guess(&made, layout, offset, random_below(2) ? SIZE_MAX : 7);
             CHECK(found == SIZE_MAX || (found >= offset && found + 16 <= length));
         }
-        CHECK_IS(fc_scan_guess(&scan, SIZE_MAX), SIZE_MAX);
-        CHECK_IS(fc_scan_guess(&scan, SIZE_MAX - 15), SIZE_MAX);
+        CHECK_IS(guess(&made, layout, SIZE_MAX, SIZE_MAX), SIZE_MAX);
+        CHECK_IS(guess(&made, layout, SIZE_MAX - 15, SIZE_MAX), SIZE_MAX);
         made_free(&made);
     }
 }
@@ -410,7 +506,10 @@ int main(void) {
     TEST(take_fills_the_room_and_no_more);
     TEST(take_counts_its_room_from_where_it_starts);
     TEST(take_stops_before_damage);
-    TEST(a_guess_finds_the_next_record_in_traffic);
+    TEST(a_guess_gives_the_last_header_of_the_next_chain);
+    TEST(a_guess_looks_at_so_many_offsets_and_no_more);
+    TEST(a_chain_that_breaks_is_none);
+    TEST(a_chain_inside_a_frame_leads_to_a_true_record);
     TEST(a_guess_bears_pauses_and_steps_back_of_an_hour);
     TEST(no_record_is_guessed_in_noise);
     TEST(a_guess_stays_within_the_bytes);

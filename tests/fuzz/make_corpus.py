@@ -11,8 +11,8 @@ from pathlib import Path
 CORPUS = Path(__file__).parent / "corpus"
 
 # The settings that scan.c takes from the first eight bytes.
-SWAPPED, NANOSECONDS, TO_SWAPPED, TO_NANOSECONDS, PROGRAM, COUNT_ONLY, MEMORY = (
-    1 << bit for bit in range(7)
+SWAPPED, NANOSECONDS, TO_SWAPPED, TO_NANOSECONDS, PROGRAM, COUNT_ONLY, ROOM, REST = (
+    1 << bit for bit in range(8)
 )
 SIZE_65535, SIZE_262144, SIZE_LARGEST = 251, 252, 255
 NO_LIMIT = 255
@@ -68,7 +68,9 @@ def scan_inputs() -> dict[str, bytes]:
         "program": settings(PROGRAM) + some,
         "program-and-limit": settings(PROGRAM | TO_SWAPPED, limit=2) + some,
         "count-only": settings(PROGRAM | COUNT_ONLY) + some,
-        "memory": settings(PROGRAM | MEMORY | TO_SWAPPED, split=70) + some,
+        "room": settings(PROGRAM | ROOM | TO_SWAPPED, split=70) + some,
+        "rest": settings(PROGRAM | REST) + some,
+        "rest-and-limit": settings(PROGRAM | REST | ROOM | TO_NANOSECONDS, limit=5) + some,
         "snaplen": settings(PROGRAM | TO_NANOSECONDS, snaplen=20, to_snaplen=14) + some,
         "cut-by-output": settings(to_snaplen=14) + some,
         "cut-header": settings() + some + header[:15],

@@ -19,10 +19,11 @@ struct settings {
     uint64_t limit;
     bool with_program;
     bool keep;
-    bool with_memory;
-    uint8_t room;  /* in units of 8 bytes, for fc_scan_take */
-    uint8_t split; /* of 256, where two ranges meet */
-    uint8_t guess; /* where to begin guessing, likewise */
+    bool with_room; /* the outputs' buffers have some */
+    bool with_rest; /* an output for what the program does not take */
+    uint8_t room;   /* in units of 8 bytes, for fc_scan_take */
+    uint8_t split;  /* of 256, where two ranges meet */
+    uint8_t guess;  /* where to begin guessing, likewise */
 };
 
 static uint32_t size_by(uint8_t choice) {
@@ -38,7 +39,8 @@ static struct settings take_settings(struct input *input) {
         .to = {.swapped = flags & 4, .nanoseconds = flags & 8},
         .with_program = flags & 16,
         .keep = (flags & 32) == 0,
-        .with_memory = flags & 64,
+        .with_room = flags & 64,
+        .with_rest = flags & 128,
     };
     settings.from.snaplen = size_by(take_byte(input));
     settings.from.max_captured = size_by(take_byte(input));
@@ -128,7 +130,7 @@ static void check_take(const struct settings *settings, const uint8_t *bytes,
 static void check_guess(const struct settings *settings, const uint8_t *bytes, size_t length) {
     struct fc_scan scan = {.bytes = bytes, .length = length, .layout = settings->from};
     size_t from = length * settings->guess / 256;
-    size_t found = fc_scan_guess(&scan, from);
+    size_t found = fc_scan_guess(&scan, from, SIZE_MAX);
     HOLDS(found == SIZE_MAX || (found >= from && found <= length && length - found >= 16));
     if (found != SIZE_MAX) {
         struct fc_pcap_record record;
@@ -136,51 +138,53 @@ static void check_guess(const struct settings *settings, const uint8_t *bytes, s
         enum fc_scan_stop stop = fc_scan_next(&scan, settings->from.swapped, &record);
         HOLDS(stop == FC_SCAN_RECORD || stop == FC_SCAN_CUT_FRAME);
     }
-    HOLDS(fc_scan_guess(&scan, length) == SIZE_MAX);
-    HOLDS(fc_scan_guess(&scan, SIZE_MAX) == SIZE_MAX);
+    HOLDS(fc_scan_guess(&scan, from, 0) == SIZE_MAX);
+    HOLDS(fc_scan_guess(&scan, length, SIZE_MAX) == SIZE_MAX);
+    HOLDS(fc_scan_guess(&scan, SIZE_MAX, SIZE_MAX) == SIZE_MAX);
 }
 
-/* The output is, byte for byte, what the slow walk makes of the records that match. */
-static void check_result(const struct settings *settings, const uint8_t *bytes, size_t length,
-                         const struct truth *truth, const struct fc_postfilter_result *result) {
-    uint8_t *output = malloc(truth->end ? truth->end : 1);
-    size_t output_length = 0;
-    size_t offset = 0;
-    struct fc_scan_summary matched = {0};
-    uint64_t frames_read = 0;
-    HOLDS(output != NULL);
-    while (matched.frames < settings->limit && offset < truth->end) {
-        struct fc_pcap_record record;
-        HOLDS(reference_record(bytes, length, offset, &settings->from, &record) == FC_SCAN_RECORD);
-        if (truth_matches(settings, bytes + offset + 16, &record)) {
-            int64_t ns = reference_nanoseconds(&record, settings->from.nanoseconds);
-            if (settings->keep && !settings->to.nanoseconds)
-                ns = ns / 1000 * 1000;
-            matched.first_ns = matched.frames && matched.first_ns < ns ? matched.first_ns : ns;
-            matched.last_ns = matched.frames && matched.last_ns > ns ? matched.last_ns : ns;
-            matched.frames++;
-            output_length += reference_convert(bytes + offset, &settings->from,
-                                               output + output_length, &settings->to);
-        }
-        frames_read++;
-        offset += 16 + (size_t)record.captured;
-    }
-    HOLDS(result->frames_read == frames_read);
-    HOLDS(result->end == offset && result->end <= length);
-    HOLDS(result->matched.frames == matched.frames && matched.frames <= settings->limit);
-    HOLDS(matched.frames == 0 || result->matched.first_ns == matched.first_ns);
-    HOLDS(matched.frames == 0 || result->matched.last_ns == matched.last_ns);
-    HOLDS(result->output.length == (settings->keep ? output_length : 0));
-    HOLDS(result->output.length == 0 ||
-          memcmp(result->output.bytes, output, result->output.length) == 0);
-    free(output);
+/* What one call gave, with a buffer for each of two outputs. */
+struct given {
+    struct fc_postfilter_result result;
+    struct fc_postfilter_kept kept[2];
+};
+
+static void given_begin(const struct settings *settings, struct given *given) {
+    *given = (struct given){0};
+    given->result.kept = given->kept;
+    for (int i = 0; i < 2 && settings->with_room; i++)
+        HOLDS(fc_buffer_reserve(&given->kept[i].records, 100) == FC_OK);
+}
+
+static void given_free(struct given *given) {
+    for (int i = 0; i < 2; i++)
+        fc_buffer_free(&given->kept[i].records);
+}
+
+/* An output is, byte for byte, what the slow walk makes of its records. */
+struct wanted {
+    struct fc_scan_summary matched;
+    uint8_t *bytes;
+    size_t length;
+};
+
+static void want(const struct settings *settings, struct wanted *wanted, const uint8_t *record_at,
+                 const struct fc_pcap_record *record) {
+    struct fc_scan_summary *matched = &wanted->matched;
+    int64_t ns = reference_nanoseconds(record, settings->from.nanoseconds);
+    if (settings->keep && !settings->to.nanoseconds)
+        ns = ns / 1000 * 1000;
+    matched->first_ns = matched->frames && matched->first_ns < ns ? matched->first_ns : ns;
+    matched->last_ns = matched->frames && matched->last_ns > ns ? matched->last_ns : ns;
+    matched->frames++;
+    wanted->length += reference_convert(record_at, &settings->from, wanted->bytes + wanted->length,
+                                        &settings->to);
 }
 
 /* Walks cleanly, and is as many records as were said to match. */
-static void check_output(const struct settings *settings,
-                         const struct fc_postfilter_result *result) {
+static void check_output(const struct settings *settings, const struct fc_postfilter_kept *kept) {
     struct fc_scan scan = {
-        .bytes = result->output.bytes, .length = result->output.length, .layout = settings->to};
+        .bytes = kept->records.bytes, .length = kept->records.length, .layout = settings->to};
     struct fc_pcap_record record;
     uint64_t frames = 0;
     enum fc_scan_stop stop;
@@ -189,8 +193,60 @@ static void check_output(const struct settings *settings,
     /* A frame that is cut to nothing, with the rest of its header zero, looks like a hole. */
     if (stop != FC_SCAN_ZEROS) {
         HOLDS(stop == FC_SCAN_END);
-        HOLDS(!settings->keep || frames == result->matched.frames);
+        HOLDS(!settings->keep || frames == kept->matched.frames);
     }
+}
+
+static void check_kept(const struct settings *settings, const struct fc_postfilter_kept *kept,
+                       const struct wanted *wanted) {
+    HOLDS(kept->matched.frames == wanted->matched.frames);
+    HOLDS(kept->matched.frames == 0 || kept->matched.first_ns == wanted->matched.first_ns);
+    HOLDS(kept->matched.frames == 0 || kept->matched.last_ns == wanted->matched.last_ns);
+    HOLDS(kept->records.length == (settings->keep ? wanted->length : 0));
+    HOLDS(kept->records.length == 0 ||
+          memcmp(kept->records.bytes, wanted->bytes, kept->records.length) == 0);
+    check_output(settings, kept);
+}
+
+static void check_result(const struct settings *settings, const uint8_t *bytes, size_t length,
+                         const struct truth *truth, const struct given *given) {
+    struct wanted wanted[2] = {0};
+    size_t offset = 0;
+    uint64_t frames_read = 0;
+    uint64_t taken = 0;
+    for (int i = 0; i < 2; i++) {
+        wanted[i].bytes = malloc(truth->end ? truth->end : 1);
+        HOLDS(wanted[i].bytes != NULL);
+    }
+    while (taken < settings->limit && offset < truth->end) {
+        struct fc_pcap_record record;
+        HOLDS(reference_record(bytes, length, offset, &settings->from, &record) == FC_SCAN_RECORD);
+        bool matches = truth_matches(settings, bytes + offset + 16, &record);
+        if (matches || settings->with_rest) {
+            want(settings, &wanted[!matches], bytes + offset, &record);
+            taken++;
+        }
+        frames_read++;
+        offset += 16 + (size_t)record.captured;
+    }
+    HOLDS(given->result.frames_read == frames_read);
+    HOLDS(given->result.frames_taken == taken && taken <= settings->limit);
+    HOLDS(given->result.end == offset && given->result.end <= length);
+    for (int i = 0; i < 2; i++) {
+        check_kept(settings, &given->kept[i], &wanted[i]);
+        free(wanted[i].bytes);
+    }
+}
+
+static void join_kept(struct fc_postfilter_kept *all, const struct fc_postfilter_kept *more) {
+    struct fc_scan_summary *a = &all->matched;
+    const struct fc_scan_summary *b = &more->matched;
+    if (b->frames > 0) {
+        a->first_ns = a->frames && a->first_ns < b->first_ns ? a->first_ns : b->first_ns;
+        a->last_ns = a->frames && a->last_ns > b->last_ns ? a->last_ns : b->last_ns;
+        a->frames += b->frames;
+    }
+    HOLDS(fc_buffer_append(&all->records, more->records.bytes, more->records.length) == FC_OK);
 }
 
 static void check_ranges(const struct fc_postfilter *postfilter, const struct settings *settings,
@@ -205,65 +261,63 @@ static void check_ranges(const struct fc_postfilter *postfilter, const struct se
     HOLDS(length == 0 || pwrite(fd, bytes, length, 0) == (ssize_t)length);
 
     uint64_t split = length * settings->split / 256;
-    struct fc_postfilter_result first, second;
-    HOLDS(fc_postfilter_range(postfilter, fd, 0, split, length, false, &first) == FC_OK);
-    HOLDS(first.end <= length && (first.stop != FC_SCAN_CALLER || first.end >= split ||
-                                  first.matched.frames == settings->limit));
-    if (first.stop == FC_SCAN_CALLER && first.matched.frames < settings->limit) {
+    struct given first, second;
+    given_begin(settings, &first);
+    given_begin(settings, &second);
+    HOLDS(fc_postfilter_range(postfilter, fd, 0, split, length, false, &first.result) == FC_OK);
+    struct fc_postfilter_result *all = &first.result;
+    bool enough = all->frames_taken == settings->limit;
+    HOLDS(all->end <= length && (all->stop != FC_SCAN_CALLER || all->end >= split || enough));
+    if (all->stop == FC_SCAN_CALLER && !enough) {
         struct fc_postfilter rest = *postfilter;
         if (rest.limit != UINT64_MAX)
-            rest.limit -= first.matched.frames;
-        HOLDS(fc_postfilter_range(&rest, fd, first.end, length, length, false, &second) == FC_OK);
-        HOLDS(second.start == first.end);
-        first.frames_read += second.frames_read;
-        if (second.matched.frames > 0) {
-            struct fc_scan_summary *a = &first.matched;
-            const struct fc_scan_summary *b = &second.matched;
-            a->first_ns = a->frames && a->first_ns < b->first_ns ? a->first_ns : b->first_ns;
-            a->last_ns = a->frames && a->last_ns > b->last_ns ? a->last_ns : b->last_ns;
-            a->frames += b->frames;
-        }
-        first.end = second.end;
-        first.stop = second.stop;
-        HOLDS(fc_buffer_append(&first.output, second.output.bytes, second.output.length) == FC_OK);
-        fc_buffer_free(&second.output);
+            rest.limit -= all->frames_taken;
+        HOLDS(fc_postfilter_range(&rest, fd, all->end, length, length, false, &second.result) ==
+              FC_OK);
+        HOLDS(second.result.start == all->end);
+        all->frames_read += second.result.frames_read;
+        all->frames_taken += second.result.frames_taken;
+        all->end = second.result.end;
+        all->stop = second.result.stop;
+        for (int i = 0; i < 2; i++)
+            join_kept(&first.kept[i], &second.kept[i]);
     }
     check_result(settings, bytes, length, truth, &first);
-    HOLDS(first.stop == FC_SCAN_CALLER || first.stop == truth->stop);
-    fc_buffer_free(&first.output);
+    HOLDS(all->stop == FC_SCAN_CALLER || all->stop == truth->stop);
 
-    HOLDS(fc_postfilter_range(postfilter, fd, split, length, length, true, &second) == FC_OK);
-    HOLDS(second.start >= split && second.start <= second.end && second.end <= length);
-    fc_buffer_free(&second.output);
+    HOLDS(fc_postfilter_range(postfilter, fd, split, length, length, true, &second.result) ==
+          FC_OK);
+    HOLDS(second.result.start >= split && second.result.start <= second.result.end);
+    HOLDS(second.result.end <= length);
+    given_free(&first);
+    given_free(&second);
 }
 
 static void check_postfilter(const struct settings *settings, const uint8_t *bytes, size_t length,
                              const struct truth *truth) {
     struct fc_program *program;
-    struct fc_postfilter_result result;
+    struct given given;
     size_t bad;
     HOLDS(fc_program_new(&(struct fc_program_source){.instructions = odd_frames, .count = 4},
                          &program, &bad) == FC_OK);
-    struct fc_postfilter_memory memory = {0};
+    const struct fc_program *const programs[] = {settings->with_program ? program : NULL, NULL};
     const struct fc_postfilter postfilter = {
         .convert = {.from = settings->from, .to = settings->to},
-        .memory = settings->with_memory ? &memory : NULL,
-        .program = settings->with_program ? program : NULL,
+        .programs = programs,
+        .outputs = settings->with_rest ? 2 : 1,
+        .rest = settings->with_rest,
+        .since_ns = INT64_MIN,
+        .until_ns = INT64_MAX,
         .limit = settings->limit,
         .keep = settings->keep,
     };
-    HOLDS(fc_postfilter_bytes(&postfilter, bytes, length, &result) == FC_OK);
-    HOLDS(result.stop == FC_SCAN_CALLER ? result.matched.frames == settings->limit
-                                        : result.stop == truth->stop);
-    check_result(settings, bytes, length, truth, &result);
-    check_output(settings, &result);
-    if (settings->with_memory)
-        memory.output = result.output;
-    else
-        fc_buffer_free(&result.output);
+    given_begin(settings, &given);
+    HOLDS(fc_postfilter_bytes(&postfilter, bytes, length, &given.result) == FC_OK);
+    HOLDS(given.result.stop == FC_SCAN_CALLER ? given.result.frames_taken == settings->limit
+                                              : given.result.stop == truth->stop);
+    check_result(settings, bytes, length, truth, &given);
+    given_free(&given);
     check_ranges(&postfilter, settings, bytes, length, truth);
-    fc_buffer_free(&memory.window);
-    fc_buffer_free(&memory.output);
     fc_program_free(program);
 }
 

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plan.h"
+
+enum { FEW = 6 /* frames that are tested one by one rather than with all others */ };
+
+static inline __attribute__((always_inline)) bool holds(const struct fc_plan_test *test,
+                                                        enum fc_plan_kind kind, uint32_t lies) {
+    if (kind == FC_PLAN_EQUAL)
+        return (lies & test->mask) == test->value;
+    uint32_t a = fc_group_number(lies, test->size) & test->mask;
+    switch (kind) {
+    case FC_PLAN_GREATER: return a > test->value;
+    case FC_PLAN_AT_LEAST: return a >= test->value;
+    case FC_PLAN_ANY_BIT: return (a & test->value) != 0;
+    case FC_PLAN_IN_SET: return fc_set_has(test->set, a);
+    case FC_PLAN_EQUAL: break;
+    }
+    return false;
+}
+
+/* `kind` is a constant in each of the callers, so each gets a loop of its own. */
+static inline __attribute__((always_inline)) uint64_t test_all(const struct fc_plan_test *test,
+                                                               enum fc_plan_kind kind,
+                                                               struct fc_group *group) {
+    uint8_t flags[FC_GROUP];
+    const uint32_t *column = fc_group_column(group, test->size, test->offset);
+    const struct fc_plan_test own = *test; /* which the flags cannot overlap */
+    for (uint32_t i = 0; i < FC_GROUP; i++)
+        flags[i] = holds(&own, kind, column[i]);
+    return fc_group_as_bits(flags);
+}
+
+static uint32_t fetch_one(const struct fc_plan_test *test, const struct fc_group *group,
+                          uint32_t place) {
+    const uint8_t *at = group->near[place] + test->offset;
+    uint16_t half;
+    switch (test->size) {
+    case 0: return group->wire[place];
+    case 1: return at[0];
+    case 2: memcpy(&half, at, sizeof half); return half;
+    default: return fc_load32(at);
+    }
+}
+
+static inline __attribute__((always_inline)) uint64_t test_some(const struct fc_plan_test *test,
+                                                                enum fc_plan_kind kind,
+                                                                const struct fc_group *group,
+                                                                uint64_t frames) {
+    uint64_t bits = 0;
+    while (frames != 0) {
+        uint32_t place = fc_group_next(&frames);
+        bits |= (uint64_t)holds(test, kind, fetch_one(test, group, place)) << place;
+    }
+    return bits;
+}
+
+static bool are_few(uint64_t frames) {
+    for (int i = 0; i < FEW && frames != 0; i++)
+        frames &= frames - 1;
+    return frames == 0;
+}
+
+static inline __attribute__((always_inline)) uint64_t test_frames(const struct fc_plan_test *test,
+                                                                  enum fc_plan_kind kind,
+                                                                  struct fc_group *group,
+                                                                  uint64_t frames) {
+    return are_few(frames) ? test_some(test, kind, group, frames) : test_all(test, kind, group);
+}
+
+/* A look-up is not free: those who do not ask are left out. */
+static uint64_t look_up(const struct fc_plan_test *test, struct fc_group *group, uint64_t frames) {
+    return test_some(test, FC_PLAN_IN_SET, group, frames);
+}
+
+static uint64_t run_test(const struct fc_plan_test *test, struct fc_group *group, uint64_t frames) {
+    switch ((enum fc_plan_kind)test->kind) {
+    case FC_PLAN_EQUAL: return test_frames(test, FC_PLAN_EQUAL, group, frames);
+    case FC_PLAN_GREATER: return test_frames(test, FC_PLAN_GREATER, group, frames);
+    case FC_PLAN_AT_LEAST: return test_frames(test, FC_PLAN_AT_LEAST, group, frames);
+    case FC_PLAN_ANY_BIT: return test_frames(test, FC_PLAN_ANY_BIT, group, frames);
+    case FC_PLAN_IN_SET: return look_up(test, group, frames);
+    }
+    return 0;
+}
+
+void fc_plan_run(const struct fc_plan *plan, struct fc_group *group, uint64_t frames,
+                 uint64_t goals[FC_PLAN_GOALS]) {
+    memset(goals, 0, plan->count * sizeof *goals);
+    goals[FC_PLAN_REJECT] = goals[FC_PLAN_TAKE] = 0;
+    memset(goals + FC_PLAN_FIRST_EXIT, 0, plan->exit_count * sizeof *goals);
+    goals[plan->start] = frames;
+    for (uint32_t i = 0; i < plan->count; i++) {
+        uint64_t here = goals[i];
+        if (here == 0)
+            continue;
+        uint64_t bits = run_test(&plan->tests[i], group, here);
+        goals[plan->tests[i].on_true] |= here & bits;
+        goals[plan->tests[i].on_false] |= here & ~bits;
+    }
+}

@@ -1,0 +1,65 @@
+"""Which frames are asked for beside the filter: those of a time, one flow in so many, not the
+first ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from fastcap._native.postfilter import FIRST_TIME, LAST_TIME
+from fastcap.errors import UsageError
+from fastcap.formats.linktypes import ETHERNET, name_of
+
+if TYPE_CHECKING:
+    from fastcap.inputs import Source
+    from fastcap.times import Moment
+
+MOST_SAMPLE = 0x7FFFFFFF
+# enum fc_flow_link of csrc/flow.h, by the link type's number in files
+_FLOW_LINKS = {ETHERNET: 1, 113: 2, 276: 3, 101: 4, 228: 4, 229: 4}
+
+
+class Selection(NamedTuple):
+    """Frames from `since_ns` on and before `until_ns`, of one flow in `sample` (0: of all), which
+    begin as `link` says; of those that the filter takes, not the first `skip`. `notes` are lines
+    that the user should see."""
+
+    since_ns: int = FIRST_TIME
+    until_ns: int = LAST_TIME
+    sample: int = 0
+    link: int = 0
+    skip: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def select(
+    sources: list[Source],
+    *,
+    since: Moment | None,
+    until: Moment | None,
+    sample: int | None,
+    skip: int,
+) -> Selection:
+    """UsageError for what is no time, or where the flows of a link type are not known."""
+    if since is None and until is None and sample is None and skip == 0:
+        return Selection()
+    from fastcap.times import nanoseconds
+
+    local: list[str] = []
+    times = []
+    for name, given, none in (("since", since, FIRST_TIME), ("until", until, LAST_TIME)):
+        times.append(none if given is None else nanoseconds(name, given, sources, local))
+    if times[0] >= times[1]:
+        raise UsageError("since is not before until: nothing lies between them")
+    if skip < 0:
+        raise UsageError(f"skip is 0 or more, not {skip}")
+    notes = [f"{' and '.join(local)}: no zone, so it is local time"] if local else []
+    link = 0 if sample is None else _flow_link(sample, sources[0].header.linktype)
+    return Selection(times[0], times[1], sample or 0, link, skip, tuple(notes))
+
+
+def _flow_link(sample: int, linktype: int) -> int:
+    if not 1 <= sample <= MOST_SAMPLE:
+        raise UsageError(f"sample is 1 to {MOST_SAMPLE:,}, not {sample}")
+    if linktype not in _FLOW_LINKS:
+        raise UsageError(f"sample: the flows of link type {name_of(linktype)} are not known")
+    return _FLOW_LINKS[linktype]

@@ -1,0 +1,246 @@
+"""Many outputs in one pass, and frames of a time, a flow, or behind the first ones."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import random
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import fastcap
+from tests import pcaps
+from tests.pcaps import Frame
+
+FILTERS = {"web.pcap": "tcp port 443", "udp.pcap": "udp", "wide.pcap": "FrameLength > 60"}
+FIRST = 1_000_000_000  # seconds, of some_frames
+
+
+@pytest.fixture
+def frames(rng: random.Random) -> list[Frame]:
+    made = pcaps.some_frames(rng, 3_000)
+    return [frame._replace(time=FIRST * 10**9 + 1000 * i) for i, frame in enumerate(made)]
+
+
+@pytest.fixture
+def sources(frames: list[Frame], tmp_path: Path) -> list[str]:
+    """Three files of them."""
+    return [
+        pcaps.write(tmp_path / f"in{i}.pcap", pcaps.capture(frames[1000 * i : 1000 * (i + 1)]))
+        for i in range(3)
+    ]
+
+
+def taken(expression: str, frames: list[Frame]) -> list[Frame]:
+    compiled = fastcap.compile(expression)
+    return [frame for frame in frames if compiled.matches(frame.data, frame.wire)]
+
+
+def read(path: Path) -> list[Frame]:
+    return pcaps.read(path.read_bytes())
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 5])
+@pytest.mark.parametrize("range_bytes", [4096, None])
+def test_every_output_gets_what_its_filter_takes_and_rest_the_others(
+    sources: list[str], frames: list[Frame], tmp_path: Path, jobs: int, range_bytes: int | None
+) -> None:
+    outputs = {str(tmp_path / name): text for name, text in FILTERS.items()}
+    rest = tmp_path / "rest.pcap"
+    result = fastcap.split_files(
+        outputs, sources, rest=rest, jobs=jobs, range_bytes=range_bytes
+    )  # fmt: skip
+    for name, text in FILTERS.items():
+        assert read(tmp_path / name) == taken(text, frames)
+    all_taken = {frame.time for text in FILTERS.values() for frame in taken(text, frames)}
+    assert read(rest) == [frame for frame in frames if frame.time not in all_taken]
+    assert [Path(segment.path).name for segment in result.outputs] == [*FILTERS, "rest.pcap"]
+    assert [segment.span.frames for segment in result.outputs] == [
+        len(read(Path(segment.path))) for segment in result.outputs
+    ]
+    assert result.frames_matched == result.frames_read == len(frames)
+
+
+@pytest.mark.parametrize("executor", [ThreadPoolExecutor, ProcessPoolExecutor])
+def test_an_executor_fills_many_outputs_too(
+    sources: list[str], frames: list[Frame], tmp_path: Path, executor: type[ThreadPoolExecutor]
+) -> None:
+    outputs = {str(tmp_path / name): text for name, text in FILTERS.items()}
+    with executor(2) as pool:
+        result = fastcap.split_files(outputs, sources, executor=pool, range_bytes=20_000)
+    for name, text in FILTERS.items():
+        assert read(tmp_path / name) == taken(text, frames)
+    counted = {frame.time for text in FILTERS.values() for frame in taken(text, frames)}
+    assert result.frames_matched == len(counted)
+
+
+def test_outputs_must_be_files_of_their_own(sources: list[str], tmp_path: Path) -> None:
+    for outputs in ({}, {sources[0]: "tcp"}, {"a.pcap": "tcp", "./a.pcap": "udp"}):
+        with pytest.raises(fastcap.FastcapError):
+            fastcap.split_files(outputs, sources)
+    name = str(tmp_path / "a.pcap")
+    with pytest.raises(fastcap.UsageError, match="two outputs"):
+        fastcap.split_files({name: "tcp"}, sources, rest=name)
+    with pytest.raises(fastcap.FilterError):
+        fastcap.split_files({name: "tcp", str(tmp_path / "b.pcap"): "no filter"}, sources)
+    assert not (tmp_path / "a.pcap").exists()
+
+
+def test_when_one_output_fails_none_appears(sources: list[str], tmp_path: Path) -> None:
+    full = "/dev/full"
+    if not Path(full).exists():
+        pytest.skip("no /dev/full")
+    with pytest.raises(fastcap.OutputError, match="/dev/full"):
+        fastcap.split_files({str(tmp_path / "a.pcap"): "tcp", full: "ip"}, sources)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in0.pcap", "in1.pcap", "in2.pcap"]
+
+
+def command(*words: object, cwd: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "fastcap", "filter", *map(str, words)],
+        cwd=cwd, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_the_command_splits_at_the_first_equal_sign(
+    sources: list[str], frames: list[Frame], tmp_path: Path
+) -> None:
+    done = command(
+        "--to", "a.pcap=ether[0] & 1 = 0", "--to", "b.pcap=tcp", "--rest", "c.pcap", *sources,
+        "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert read(tmp_path / "a.pcap") == taken("ether[0] & 1 = 0", frames)
+    assert [Path(one["path"]).name for one in json.loads(done.stdout)["outputs"]] == [
+        "a.pcap", "b.pcap", "c.pcap",
+    ]  # fmt: skip
+    done = command("--to", "d.pcap=udp", *sources, cwd=tmp_path)
+    assert f"{len(taken('udp', frames)):,} frames" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--to", "a.pcap"], "OUT=EXPR"),
+        (["--to", "=tcp"], "OUT=EXPR"),
+        (["--to", "a.pcap=tcp", "--to", "a.pcap=udp"], "named twice"),
+        (["--to", "a.pcap=tcp", "-o", "b.pcap"], "--to names filters and outputs"),
+        (["--to", "a.pcap=tcp", "--count"], "--to names filters and outputs"),
+        (["tcp", "--rest", "b.pcap", "--count"], "--rest"),
+        (["tcp", "--count", "--sample", "10"], "1/N"),
+        (["tcp", "--count", "--sample", "1/0"], "sample is 1 to"),
+        (["tcp", "--count", "--since", "yesterday"], "is no time"),
+        (["tcp", "--count", "--since", "2001-13-01T00:00:00Z"], "is no time"),
+        (["tcp", "--count", "--since", "+10s", "--until", "+5s"], "not before"),
+    ],
+)
+def test_what_makes_no_sense_is_told(
+    sources: list[str], tmp_path: Path, words: list[str], said: str
+) -> None:
+    assert said in command(*words, sources[0], cwd=tmp_path, status=2).stderr
+
+
+# ---- Selections ---------------------------------------------------------------------------------
+
+
+def count(sources: list[str], **options: object) -> int:
+    return fastcap.filter_files("", sources, range_bytes=30_000, **options).frames_matched  # type: ignore[arg-type]
+
+
+def test_since_and_until_take_the_frames_between(sources: list[str], frames: list[Frame]) -> None:
+    first = FIRST * 10**9
+    for since in (None, first, first + 1, first + 999_999, first + 1_500_000):
+        for until in (None, first + 1, first + 1_000_000, first + 2_999_001, first + 10**12):
+            if since is not None and until is not None and since >= until:
+                continue
+            expected = sum(
+                (since is None or frame.time >= since) and (until is None or frame.time < until)
+                for frame in frames
+            )
+            assert count(sources, since=since, until=until) == expected, (since, until)
+
+
+@pytest.mark.parametrize(
+    ("text", "microseconds"),
+    [
+        ("+1ms", 1_000), ("+0.001", 1_000), ("+0.0015s", 1_500), ("+500us", 500), ("+0s", 0),
+        ("+2000000ns", 2_000),
+        ("2001-09-09T01:46:40.001Z", 1_000), ("2001-09-09 03:46:40.002+02:00", 2_000),
+        ("2001-09-09t01:46:40.0005z", 500), ("2001-09-08T23:46:40.0015-0200", 1_500),
+    ],
+)  # fmt: skip
+def test_moments_are_read(sources: list[str], text: str, microseconds: int) -> None:
+    assert count(sources, since=text) == 3_000 - microseconds
+    assert count(sources, until=text) == microseconds if microseconds else True
+
+
+def test_a_moment_without_a_zone_is_local_time_and_said_to_be(
+    sources: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        result = fastcap.filter_files("", sources, since="2001-09-09T07:16:40.001")
+        naive = datetime.datetime(2001, 9, 9, 7, 16, 40, 1000)
+        assert count(sources, since=naive) == 2_000
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert result.frames_matched == 2_000
+    assert any("local time" in note for note in result.notes)
+    assert not fastcap.filter_files("", sources, since="2001-09-09T01:46:40Z").notes
+
+
+def test_skip_leaves_out_the_first_matching_frames(
+    sources: list[str], frames: list[Frame], tmp_path: Path
+) -> None:
+    matching = taken("tcp", frames)
+    for number, skip in enumerate((0, 1, 7, len(matching) // 2, len(matching) - 1, len(matching))):
+        for limit in (None, 5):
+            out = tmp_path / f"{number}-{limit}.pcap"
+            fastcap.filter_files(
+                "tcp", sources, out, skip=skip, limit=limit, range_bytes=9_000, jobs=3
+            )
+            assert read(out) == matching[skip:][:limit]
+    assert count(sources, skip=3_001) == 0
+    with Path(sources[0]).open("rb") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "fastcap", "filter", "tcp", "-", "--skip", "9", "--count"],
+            input=stream.read(), capture_output=True, check=True,
+        )  # fmt: skip
+    assert int(done.stdout) == len(taken("tcp", frames[:1000])) - 9
+
+
+def test_a_sample_is_of_whole_flows_in_both_directions(rng: random.Random, tmp_path: Path) -> None:
+    frames = []
+    for flow in range(2_000):
+        ends = [(f"10.{rng.randrange(200)}.{flow >> 8}.{flow & 255}", rng.randrange(1, 65536)),
+                (f"192.0.2.{rng.randrange(256)}", 443)]  # fmt: skip
+        for turn in range(4):
+            (source, from_port), (destination, to_port) = ends if turn % 2 else ends[::-1]
+            packet = pcaps.ipv4(pcaps.tcp(from_port, to_port, 16, b"x"), 6, source, destination)
+            tags = [(0x8100, turn)] if turn == 3 else []
+            frames.append(Frame(1000 * flow, 100, pcaps.ethernet(packet, 0x0800, tags)))
+    path = pcaps.write(tmp_path / "flows.pcap", pcaps.capture(frames))
+    out = tmp_path / "sample.pcap"
+    fastcap.filter_files("", [path], out, sample=10)
+    counts: dict[int, int] = {}
+    for frame in read(out):
+        counts[frame.time] = counts.get(frame.time, 0) + 1
+    assert set(counts.values()) == {4}
+    assert 120 < len(counts) < 290
+    fastcap.filter_files("", [path], out, sample=1, force=True)
+    assert len(read(out)) == len(frames)
+
+
+def test_flows_of_link_types_without_any_are_refused(tmp_path: Path) -> None:
+    path = pcaps.write(tmp_path / "wifi.pcap", pcaps.capture([], link_word=pcaps.WIFI))
+    with pytest.raises(fastcap.UsageError, match="flows of link type"):
+        fastcap.filter_files("", [path], sample=2)
