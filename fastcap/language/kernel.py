@@ -128,13 +128,16 @@ def _lower(
     if isinstance(tree, Pcap) and not tree.text.strip():
         return KernelFilter(everything(snaplen), True, snaplen)
     needed = max(snaplen, bytes_needed(program), _SHORTEST)
-    exact = _lowered(program, linktype, snaplen, longest, live=live)
+    tags_at = program.tags_at if _skips(program) else 0
+    exact = _lowered(program, linktype, snaplen, longest, tags_at, live=live)
     if exact is not None and exact.exact:
         return exact
-    found = _lowered(program, linktype, needed, longest, live=live) if exact is not None else None
+    found = None
+    if exact is not None:
+        found = _lowered(program, linktype, needed, longest, tags_at, live=live)
     for most in _FEWER if found is None else ():
         loose = lower(relaxed(tree, most), linktype, vlan=vlan)
-        found = _lowered(loose, linktype, needed, longest, live=live)
+        found = _lowered(loose, linktype, needed, longest, tags_at, live=live)
         if found is not None:
             break
     if found is None or not can_reject(found.instructions):
@@ -238,10 +241,15 @@ def _x_is_small(instructions: Sequence[Instruction]) -> bool:
     )
 
 
+def _skips(program: Program) -> bool:
+    return any(instruction.flags for instruction in program.instructions)
+
+
 def _lowered(
-    program: Program, linktype: int, snaplen: int, longest: int, *, live: bool
+    program: Program, linktype: int, snaplen: int, longest: int, tags_at: int, *, live: bool
 ) -> KernelFilter | None:
-    """None where it has what the kernel has not, or is too long for it."""
+    """None where it has what the kernel has not, or is too long for it. `tags_at`: where tags would
+    be that are skipped in user space, or 0; also by terms that `program` does not have any more."""
     if len(program.instructions) > longest or any(
         instruction.code in (IN_WIDE, CONTAINS, JA_BACK) for instruction in program.instructions
     ):
@@ -251,8 +259,8 @@ def _lowered(
     plain, tagged = Label(), Label()
     copy = _Copy(program, builder, undecided, snaplen, ethernet=live and linktype == ETHERNET)
     try:
-        if program.tags_at and copy.skips:
-            copy.pass_on_inner_tags(program.tags_at)
+        if tags_at:
+            copy.pass_on_inner_tags(tags_at)
         if live and linktype == ETHERNET and copy.sees_tag:
             builder.emit(LD_ABS[4], _TAG_PRESENT)
             builder.emit(JEQ, 0, plain, tagged)
@@ -303,10 +311,6 @@ class _Copy:
         self.spare = [slot for slot in range(16) if slot not in used]
         self.tagged = False
         self.labels: list[Label] = []
-
-    @cached_property
-    def skips(self) -> bool:
-        return any(instruction.flags for instruction in self.instructions)
 
     @cached_property
     def sees_tag(self) -> bool:
