@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from fastcap.language.tree import Tree
 
 
+_TAGS = 4 * 4  # bytes: more tags than that are rare
+
+
 class Filter:
     """A compiled filter for frames of one link type. Immutable, picklable, and safe to use from
     any number of threads at once. Made by `fastcap.compile`.
@@ -100,8 +103,12 @@ class Filter:
 
     def snaplen_note(self, snaplen: int) -> str | None:
         """A line that says so, where the filter can look at bytes behind the first `snaplen`: it
-        sees them while capturing, and not in the file."""
-        if self.bytes_needed <= snaplen:
+        sees them while capturing, and not in the file. Where it skips tags, up to four of them are
+        counted."""
+        needed = self.bytes_needed
+        if any(instruction.flags for instruction in self.program.instructions):
+            needed = min(needed + _TAGS, LONGEST_FRAME)
+        if needed <= snaplen:
             return None
         return (
             f"the filter can look at bytes behind the snaplen of {snaplen:,}: they count while "

@@ -229,6 +229,15 @@ def test_explain_says_when_the_filter_looks_behind_the_snaplen() -> None:
     assert "snaplen" not in run("explain", BLOB).stdout
 
 
+def test_the_note_on_the_snaplen_counts_four_tags_that_are_skipped() -> None:
+    for size, noted in ((33, True), (45, True), (46, False)):
+        told = run("explain", "-s", size, "IPv4.SourceAddress == 10.35.69.103", "--vlan", "skip")
+        assert (f"behind the snaplen of {size}" in told.stdout) == noted
+    assert "snaplen" not in run("explain", "-s", 30, BLOB, "--vlan", "skip").stdout
+    search = run("compile", "--live", "-s", 262144, SEARCH, "--vlan", "skip")
+    assert "snaplen" not in search.stderr
+
+
 CLOSE = [
     "tcp port 80",
     BLOB,
