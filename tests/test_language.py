@@ -482,6 +482,17 @@ def test_what_moves_offsets_is_refused_before_a_blob_and_kept_after_it() -> None
     fastcap.compile(f"tcp and {A} and vlan")
 
 
+def test_what_moves_offsets_is_refused_beside_a_field_that_it_would_not_move() -> None:
+    host = "IPv4.Address == 10.35.69.103"
+    for text in (f"vlan and {host}", f"NOT ({host} or vlan 5)", f"tcp and vlan or {A} or {host}"):
+        assert "(vlan and ip host …), or leave vlan out and use --vlan skip\n" in refusal(text)
+    assert refusal(f"{host} and (arp or vlan)").splitlines()[-1].index("^") == 2 + len(
+        f"{host} and "
+    )
+    assert "(mpls and ether proto …)\n" in refusal("mpls 4 and Ethernet.Type == IPv4")
+    fastcap.compile("vlan and FrameLength > 60 and Ethernet.Address == 02:00:00:00:00:01")
+
+
 def test_two_readings_are_refused_where_pcap_text_is_deeper_too() -> None:
     for expression in (f"(tcp and {A}) or {B} and {A}", f"not (tcp or {A}) or {B} and {A}"):
         assert "two ways" in refusal(expression)

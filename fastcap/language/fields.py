@@ -24,6 +24,11 @@ class FieldRow(NamedTuple):
     directions: tuple[str, ...] = ()
     names: dict[str, int] = {}  # noqa: RUF012 - never changed
 
+    @property
+    def moves(self) -> bool:
+        """Whether it lies further back behind a VLAN tag."""
+        return self.kind != "mac" and self.name != "FrameLength"
+
 
 _ETHER_TYPES = {"ipv4": 0x0800, "arp": 0x0806, "ipv6": 0x86DD}
 _PROTOCOLS = {

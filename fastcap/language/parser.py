@@ -33,7 +33,12 @@ from fastcap.language.tree import (
     Tree,
     terms_of,
 )
-from fastcap.language.words import last_qualifier, moves_offsets, starts_primitive
+from fastcap.language.words import (
+    first_that_moves,
+    last_qualifier,
+    moves_offsets,
+    starts_primitive,
+)
 from fastcap.patterns import pattern
 
 LONGEST_TEXT = 16 << 20  # characters
@@ -155,7 +160,22 @@ class _Parser:
                     "vlan, mpls, pppoes and the like move what comes after them, but not across "
                     "another kind of term: write all of the pcap-filter text in one piece"
                 )
+        self.check_fields(tree, chunks)
         return tree
+
+    def check_fields(self, tree: Tree, chunks: list[Pcap]) -> None:
+        """`vlan and IPv4.Address == A` would look for A where only untagged frames have it."""
+        moving = next((chunk for chunk in chunks if moves_offsets(chunk.text)), None)
+        field = next((row for row in map(_field_of, terms_of(tree)) if row and row.moves), None)
+        if moving is None or field is None:
+            return
+        self.at = moving.at
+        word, text = first_that_moves(moving.text), (field.pcap or "ether proto {}").format("…")
+        skip = ", or leave vlan out and use --vlan skip" if word == "vlan" else ""
+        self.fail(
+            f"{word} moves what comes after it, but no field: write {field.name} as pcap-filter "
+            f"text ({word} and {text}){skip}"
+        )
 
     def pcap_terms(self) -> tuple[list[str], list[str]]:
         """Text without Blob comparisons: its terms outside parentheses, and what joins them."""
@@ -587,6 +607,11 @@ def _joined(join: str, terms: list[Tree]) -> Tree:
     if len(found) == 1:
         return found[0]
     return And(tuple(found)) if join == "and" else Or(tuple(found))
+
+
+def _field_of(term: Tree) -> FieldRow | None:
+    operand = getattr(term, "operand", None)
+    return FIELDS[operand.name.lower()] if isinstance(operand, Field) else None
 
 
 def _matching_parentheses(text: str) -> dict[int, int]:

@@ -36,6 +36,16 @@ def moves_offsets(text: str) -> bool:
     return _MOVES.search(text) is not None
 
 
+def first_that_moves(text: str) -> str:
+    """The word of such a run that does.
+
+    >>> first_that_moves("ip or mpls 5")
+    'mpls'
+    """
+    match = _MOVES.search(text)
+    return match.group() if match else ""
+
+
 def asks_for_tags(text: str) -> bool:
     """Whether pcap-filter text asks for VLAN tags itself."""
     return _VLAN.search(text) is not None
