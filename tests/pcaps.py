@@ -81,6 +81,11 @@ def ipv6(payload: bytes, protocol: int, source: int, destination: int) -> bytes:
     )
 
 
+def fragment6(payload: bytes, protocol: int) -> bytes:
+    """IPv6's header of fragments, of the first one of several."""
+    return struct.pack(">BBHI", protocol, 0, 1, 7) + payload
+
+
 def tcp(source: int, destination: int, flags: int, payload: bytes) -> bytes:
     return struct.pack(">HHIIBBHHH", source, destination, 1, 2, 5 << 4, flags, 512, 0, 0) + payload
 
@@ -113,6 +118,8 @@ def ip_packet(rng: random.Random) -> tuple[bytes, int]:
     else:
         body, protocol = payload, rng.choice((1, 2, 50, 58, 132))
     if rng.random() < 0.3:
+        if rng.random() < 0.2:
+            body, protocol = fragment6(body, protocol), 44
         return ipv6(body, protocol, rng.choice(HOST6), rng.choice(HOST6)), 0x86DD
     fragment = rng.choice((0, 0, 0, 0x4000, 0x2000, 0x00B9))
     return ipv4(body, protocol, rng.choice(HOSTS), rng.choice(HOSTS), fragment), 0x0800

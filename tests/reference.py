@@ -134,6 +134,9 @@ def _field_matches(term: Compare | Among, name: str, frame: Seen) -> bool:
     directions = FIELDS[name.lower()].directions
     if directions and isinstance(term, Compare) and term.operator == "!=":
         return all(_field_matches(term, direction, frame) for direction in directions)
+    if name == "Protocol" and isinstance(term, Compare) and term.operator == "!=":
+        found = list(fields(frame.data, name, frame.wire))
+        return bool(found) and None not in found and term.value not in found
     for value in fields(frame.data, name, frame.wire):
         if value is None and not name.startswith("Ethernet."):  # two loads of their own
             return False

@@ -414,6 +414,19 @@ def test_a_blob_past_the_end_is_false_by_itself_and_decides_for_no_other() -> No
     assert fastcap.compile(f"{past} == 0").matches(frame + b"\0")
 
 
+def test_a_fragment_of_ipv6_holds_two_protocols_and_is_unequal_to_both() -> None:
+    packet = pcaps.ipv6(pcaps.fragment6(bytes(8), 6), 44, pcaps.HOST6[0], pcaps.HOST6[1])
+    frame = pcaps.ethernet(packet, 0x86DD)
+    for protocol, equal in ((6, True), (44, True), (17, False)):
+        assert fastcap.compile(f"Protocol == {protocol}").matches(frame) == equal
+        assert fastcap.compile(f"Protocol != {protocol}").matches(frame) != equal
+        # the second one missing, then both, then none there
+        assert not fastcap.compile(f"Protocol != {protocol}").matches(frame[:54])
+        assert not fastcap.compile(f"Protocol != {protocol}").matches(frame[:20])
+        assert not fastcap.compile(f"Protocol != {protocol}").matches(frame[:12] + b"\x08\x06")
+        assert fastcap.compile(f"NOT Protocol != {protocol}").matches(frame[:54])
+
+
 def test_a_long_blob_whose_first_bytes_differ_is_still_false_when_its_last_are_missing() -> None:
     for length in range(2, 17):
         unequal = fastcap.compile(f"Blob(FrameData, 0, {length}) != 0")

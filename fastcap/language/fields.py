@@ -13,7 +13,8 @@ from typing import NamedTuple
 class FieldRow(NamedTuple):
     """`kind` is how values are written, `length` how many bytes they have. `pcap`: the primitive,
     with {} for the value. `blob`: else, the offset in an Ethernet frame. `directions`: the names of
-    the two fields of which either counts."""
+    the two fields of which either counts. `repeats`: a frame may hold several, of which any counts,
+    or with "!=" all."""
 
     name: str
     kind: str  # ipv4, ipv6, mac, number
@@ -23,6 +24,7 @@ class FieldRow(NamedTuple):
     blob: int | None = None
     directions: tuple[str, ...] = ()
     names: dict[str, int] = {}  # noqa: RUF012 - never changed
+    repeats: bool = False
 
     @property
     def moves(self) -> bool:
@@ -72,7 +74,7 @@ _ROWS = [
     FieldRow("Ethernet.Type", "number", 2, "what the Ethernet frame holds: a number, IPv4, IPv6 "
              "or ARP", blob=12, names=_ETHER_TYPES),
     FieldRow("Protocol", "number", 1, "what IPv4 or IPv6 holds: a number, TCP, UDP, ICMP …",
-             "proto {}", names=_PROTOCOLS),
+             "proto {}", names=_PROTOCOLS, repeats=True),
     FieldRow("FrameLength", "number", 4, "bytes of the frame on the wire", "len"),
 ]  # fmt: skip
 

@@ -243,7 +243,12 @@ class _Lowering:
 
     def field(self, term: Compare | Among, row: FieldRow, true: Label, false: Label) -> None:
         apart = isinstance(term, Compare) and term.operator == "!="
-        if row.directions and (apart or not row.pcap):
+        if isinstance(term, Compare) and apart and row.repeats:
+            absent = Label()
+            self.primitive(term._replace(operator="=="), row, false, absent, missing=false)
+            self.builder.place(absent)
+            self.primitive(term._replace(operator=">=", value=0), row, true, false)
+        elif row.directions and (apart or not row.pcap):
             either = tuple(term._replace(operand=Field(name)) for name in row.directions)
             self.chain(either, true, false, until=not apart)
         elif row.blob is not None:
@@ -268,9 +273,17 @@ class _Lowering:
         else:  # the MAC addresses, which no tag moves
             self.comparison(term._replace(operand=Blob(row.blob, row.length)), true, false)
 
-    def primitive(self, term: Compare | Among, row: FieldRow, true: Label, false: Label) -> None:
+    def primitive(
+        self,
+        term: Compare | Among,
+        row: FieldRow,
+        true: Label,
+        false: Label,
+        missing: Label | None = None,
+    ) -> None:
         """libpcap's program of the row, with our test in place of its comparisons; where that is
-        not found, and the values are few, libpcap's program for each."""
+        not found, and the values are few, libpcap's program for each. `missing`: where to go
+        without the bytes, if not to `false`."""
         most = (1 << 8 * row.length) - 1
         ranges = _ranges(term, most)
         try:
@@ -283,7 +296,8 @@ class _Lowering:
             texts = tuple(Pcap(row.pcap.format(written(value, kind))) for value in values)
             self.chain(texts, true, false, until=True)
             return
-        self.pcap(primitive.program, true, false, false, _Tests(self, primitive, ranges, most))
+        tests = _Tests(self, primitive, ranges, most)
+        self.pcap(primitive.program, true, false, missing or false, tests)
 
     def parts(self, parts: list[list[ClassicInstruction]], true: Label, false: Label) -> None:
         """Programs of libpcap's of which one must take the frame. They are one text: where one

@@ -29,7 +29,8 @@ class Compare(NamedTuple):
     captured bytes end before those of the operand, or the frame has no such field, whatever the
     operator.
 
-    A field with two directions holds where either does, but "!=" only where both do.
+    A field with two directions holds where either does, but "!=" only where both do; so does
+    Protocol, of which IPv6's fragments have two.
     """
 
     operand: Blob | Field
