@@ -157,14 +157,17 @@ def test_a_superset_that_lost_what_skips_tags_passes_tagged_frames_whole(
             assert passed is None or not compiled.matches(passed, len(frame)), (tags, tpid)
 
 
+@pytest.mark.parametrize("live", [True, False])
 def test_offsets_that_mean_something_else_in_the_kernel_are_missing_bytes_there_too(
-    sockets: KernelFilters,
+    live: bool, sockets: KernelFilters
 ) -> None:
-    for text in (f"ether[{0xFFFFF000 + 48}:4] = 0", f"not ether[{0xFFFFF004}:4] = 0",
-                 "ether[ether[12:4] * 1000 - 1] = 0 or ip"):  # fmt: skip
+    far = [f"ether[{0xFFFFF000 + 48}:4] = 0", f"not ether[{0xFFFFF004}:4] = 0",
+           f"ip6 or ether[{0xFFFFF000}:2] = 0 or ip"]  # fmt: skip
+    computed = ["ether[ether[12:4] * 1000 - 1] = 0 or ip"] if live else []
+    for text in far + computed:
         compiled = fastcap.compile(text)
-        sockets.attach(lowered(text).instructions)
-        for frame in (bytes(60), b"\xff" * 60):
+        sockets.attach(compiled.classic(SNAPLEN, live=live).instructions)
+        for frame in (bytes(60), b"\xff" * 60, bytes(12) + b"\x86\xdd" + bytes(46)):
             assert compiled.matches(frame) == (sockets.pass_on(frame) is not None), text
 
 

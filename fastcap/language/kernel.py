@@ -104,10 +104,11 @@ def lower_live(
 def lower_whole(
     tree: Tree, program: Program, linktype: int, snaplen: int, vlan: str
 ) -> KernelFilter:
-    """The same for frames in one piece. pcap-filter text alone gives libpcap's program as it is."""
+    """The same for frames in one piece. pcap-filter text alone gives libpcap's program as it is,
+    but where the kernel would take an offset for something else."""
     if isinstance(tree, Pcap) and tree.text.strip() and not program.tags_at:
         parts = compile_text(tree.text, linktype)
-        if len(parts) == 1:
+        if len(parts) == 1 and not any(_is_far(one.code, one.k) for one in parts[0]):
             taken = [
                 one._replace(k=snaplen) if one.code == RET and one.k else one for one in parts[0]
             ]
@@ -412,8 +413,8 @@ class _Copy:
     def load(self, number: int, instruction: Instruction) -> None:
         code, k, _, on_false, flags = instruction
         missing = self.labels[number + 1 + on_false]
-        size = _ABS.get(code) or _IND.get(code) or 1
-        if k + size > _FARTHEST:
+        size = _size(code)
+        if _is_far(code, k):
             self.builder.emit(JA, 0, missing)
             return
         shifted = self.tagged and not flags
@@ -607,6 +608,16 @@ class _Copy:
         self.builder.emit(JGE, first, there, false)
         self.builder.place(there)
         self.builder.emit(JGT, last, false, true)
+
+
+def _size(code: int) -> int:
+    """How many bytes a load takes."""
+    return _ABS.get(code) or _IND.get(code) or 1
+
+
+def _is_far(code: int, k: int) -> bool:
+    is_load = code in _ABS or code in _IND or code == _LDX_MSH
+    return is_load and k + _size(code) > _FARTHEST
 
 
 def _is_length(code: int) -> bool:
