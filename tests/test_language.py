@@ -506,6 +506,14 @@ def test_what_moves_offsets_is_refused_beside_a_field_that_it_would_not_move() -
     fastcap.compile("vlan and FrameLength > 60 and Ethernet.Address == 02:00:00:00:00:01")
 
 
+@pytest.mark.parametrize("lead", ["", "not ", "! ", "not (", "NOT ("])
+def test_the_qualifier_of_a_bare_value_is_suggested_where_it_belongs(lead: str) -> None:
+    close = ")" if "(" in lead else ""
+    message = refusal(f"port 80 and {A} and {lead}443{close}")
+    assert f"\n    port 80 and {A} and {lead}port 443{close}\n" in message
+    fastcap.compile(message.splitlines()[1].strip())
+
+
 def test_two_readings_are_refused_where_pcap_text_is_deeper_too() -> None:
     for expression in (f"(tcp and {A}) or {B} and {A}", f"not (tcp or {A}) or {B} and {A}"):
         assert "two ways" in refusal(expression)

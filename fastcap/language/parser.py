@@ -36,6 +36,7 @@ from fastcap.language.tree import (
 from fastcap.language.words import (
     first_that_moves,
     last_qualifier,
+    lead_of,
     moves_offsets,
     starts_primitive,
 )
@@ -340,7 +341,8 @@ class _Parser:
             "taken over from the term before"
         )
         if before and len(self.text) <= _MOST_SHOWN:
-            start, rest = self.text[: term.at], self.text[term.at :].rstrip()
+            at = term.at + lead_of(self.text[term.at :])
+            start, rest = self.text[:at], self.text[at:].rstrip()
             own = "host" if before != "host" else "port"
             words += f". It could be\n    {start}{before} {rest}\n    {start}{own} {rest}"
         self.fail(words)

@@ -59,14 +59,23 @@ def starts_primitive(text: str) -> bool:
     >>> starts_primitive("443"), starts_primitive("10.1.2.3 or 10.1.2.4")
     (False, False)
     """
-    lead = _LEAD.match(text)
-    rest = text[lead.end() :] if lead else text
+    rest = text[lead_of(text) :]
     word = _FIRST.match(rest)
     if word:
         return word.group() in _STARTS
     # a number or an arithmetic expression begins a relation, or is a bare value
     first_term = re.split(r"\b(?:and|or)\b|&&|\|\|", rest, maxsplit=1)[0]
     return _RELATION.search(first_term) is not None
+
+
+def lead_of(text: str) -> int:
+    """How much of a run of pcap-filter text negates and opens what comes then.
+
+    >>> lead_of("not (443 or 80)")
+    5
+    """
+    lead = _LEAD.match(text)
+    return lead.end() if lead else 0
 
 
 def last_qualifier(text: str) -> str:
