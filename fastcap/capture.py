@@ -47,9 +47,6 @@ _FLUSH_NS = 1_000_000_000
 _SOL_PACKET, _IGNORE_OUTGOING = 263, 23
 _SO_ATTACH_FILTER = 26
 _ETH_P_ALL = 3
-# Instructions, less what a direction adds: what net.core.optmem_max allows by default now, and
-# before Linux 6.3.
-_LONGEST_FILTERS = (4000, 2000)
 
 
 class Status(NamedTuple):
@@ -210,7 +207,7 @@ class Capture:
             taken = kernel.everything(self.snaplen)
             return _Plan(direction, self.snaplen, kernel.only(direction, taken), None, False)
         filter = self.filter
-        for longest in _LONGEST_FILTERS:
+        for longest in kernel.LONGEST_LIVE:
             lowered = kernel.lower_live(
                 filter.tree, filter.program, self.linktype, self.snaplen, filter.vlan, longest
             )

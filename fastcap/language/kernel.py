@@ -71,6 +71,9 @@ _TPIDS = (*_STRIPPED, 0x9100)
 
 # A user-space filter gets at least so much of a frame, so that a tag has its place in it.
 _SHORTEST = 64
+# Instructions of a live filter, in turn, less what a direction adds: what net.core.optmem_max
+# allows by default now, and before Linux 6.3.
+LONGEST_LIVE = (4000, 2000)
 _FEWER = (512, 128, 32)  # ranges of a set that is too large, in turn
 
 
@@ -94,7 +97,7 @@ def lower_live(
     linktype: int,
     snaplen: int,
     vlan: str,
-    longest: int = MOST_INSTRUCTIONS,
+    longest: int = LONGEST_LIVE[0],
 ) -> KernelFilter:
     """The kernel's filter for a tree and its program: exact if it can be, else a superset that is
     as narrow as fits into `longest` instructions; at worst it takes everything."""
