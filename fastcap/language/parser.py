@@ -52,13 +52,14 @@ _MOST_JOINS_SHOWN = 12
 _LONGEST_READING = 400  # characters
 
 # Where a term of ours may begin: a Blob, a search, a name with an operator behind it. Names are of
-# ASCII's letters, hence (?a): by Unicode's rules "ſ" is an S too.
+# ASCII's letters, hence (?a): by Unicode's rules "ſ" is an S too. No name begins behind a dot: from
+# each one to look for the end of the name would take a time that grows with their square.
 _OURS = pattern(
-    r"\b(?:(?ai:blob|containsbin)\s*\(|(?ai:[a-z]\w{0,40}(?:\.\w{1,40}){1,3}|framelength|protocol)\s*"
+    r"\b(?:(?ai:blob|containsbin)\s*\(|(?<!\.)(?ai:[a-z]\w*(?:\.\w+)+|framelength|protocol)\s*"
     r"(?:[=<>]|!=|&(?!&)|(?ai:in)(?![\w.:-])))"
 )
 _FUNCTION = pattern(r"((?ai:blob|containsbin))\s*\(")
-_NAME = pattern(r"(?ai:[a-z]\w{0,40}(?:\.\w{1,40}){0,3})")
+_NAME = pattern(r"(?ai:[a-z]\w*(?:\.\w+)*)")
 _OPERATOR = pattern(r"==|!=|<=|>=|<|>")
 _IN = pattern(r"(?ai:in)(?![\w.:-])")
 _MASK = pattern(r"&(?!&)")
@@ -86,7 +87,7 @@ _Part = TypeVar("_Part")
 _OPERATORS = {"and": "and", "&&": "and", "or": "or", "||": "or"}
 _DIRECTIONS = {"src", "dst"}
 # netsh's form: Key=Value, and nothing but space between them
-_NETSH = pattern(r"^\s*(?ai:[a-z]\w{0,40}(?:\.\w{1,40}){1,3}|protocol)\s*=(?!=)")
+_NETSH = pattern(r"^\s*(?ai:[a-z]\w*(?:\.\w+)+|protocol)\s*=(?!=)")
 
 
 def parse(text: str) -> Tree:
