@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from fastcap.language.fields import FIELDS
@@ -108,7 +109,7 @@ def _ports(number, protocol: int, what: str) -> Iterator[int | None]:  # type: i
 
 
 def matches(tree: Tree, frame: bytes, wire: int | None = None, *, vlan: str = "wire") -> bool:
-    """Whether a frame is taken by a tree without pcap-filter text."""
+    """Whether a frame is taken by a tree whose pcap-filter text is of CHUNKS, in a mix."""
     seen = Seen(frame, len(frame) if wire is None else wire)
     return _matches(tree, seen, without_tags(seen) if vlan == "skip" else seen)
 
@@ -122,12 +123,33 @@ def _matches(tree: Tree, frame: Seen, bare: Seen) -> bool:
         return any(_matches(term, frame, bare) for term in tree.terms)
     if isinstance(tree, Contains):
         return tree.pattern in frame.data
-    assert isinstance(tree, (Compare, Among))
+    if isinstance(tree, Pcap):
+        tree = of_chunk(tree.text)
     if isinstance(tree.operand, Field):
         return _field_matches(tree, tree.operand.name, bare)
     offset, length = tree.operand
     there = frame.data[offset : offset + length]
     return len(there) == length and _holds(tree, int.from_bytes(there, "big"))
+
+
+# Primitives of pcap-filter that take what a field's comparison takes, missing bytes included: of
+# `ether proto` only for types that libpcap does not look for behind LLC.
+CHUNKS = {
+    "ip host": "IPv4.Address",
+    "ip src host": "IPv4.SourceAddress",
+    "ip6 host": "IPv6.Address",
+    "ip6 dst host": "IPv6.DestinationAddress",
+    "tcp port": "TCP.Port",
+    "tcp dst port": "TCP.DstPort",
+    "udp src port": "UDP.SrcPort",
+    "ether proto": "Ethernet.Type",
+}
+
+
+def of_chunk(text: str) -> Compare:
+    primitive, _, value = text.rpartition(" ")
+    number = int(ip_address(value)) if primitive.endswith("host") else int(value)
+    return Compare(Field(CHUNKS[primitive]), "==", number)
 
 
 def _field_matches(term: Compare | Among, name: str, frame: Seen) -> bool:
@@ -167,7 +189,8 @@ ADDRESSES = (0x0A234567, 0x0A000001, 0xC0A80107, 0x0A010203)
 
 
 def random_tree(rng: random.Random, depth: int = 3, *, fields: bool = False) -> Tree:
-    """A tree of all kinds of terms but pcap-filter text, with values that often hold."""
+    """A tree of all kinds of terms, with values that often hold; with `fields` pcap-filter text
+    too: never alone, under NOT, or beside other such text, since libpcap's rule would hold."""
     kind = rng.random()
     if depth == 0 or kind < 0.4:
         return random_term(rng, fields=fields)
@@ -178,8 +201,20 @@ def random_tree(rng: random.Random, depth: int = 3, *, fields: bool = False) -> 
         return Or(tuple(alike))
     if kind < 0.6:
         return Not(random_tree(rng, depth - 1, fields=fields))
-    terms = tuple(random_tree(rng, depth - 1, fields=fields) for _ in range(rng.randrange(2, 4)))
-    return And(terms) if kind < 0.8 else Or(terms)
+    terms = [random_tree(rng, depth - 1, fields=fields) for _ in range(rng.randrange(2, 4))]
+    if fields and rng.random() < 0.3:
+        terms[rng.randrange(len(terms))] = random_chunk(rng)
+    return And(tuple(terms)) if kind < 0.8 else Or(tuple(terms))
+
+
+def random_chunk(rng: random.Random) -> Pcap:
+    primitive = rng.choice(list(CHUNKS))
+    if primitive == "ether proto":
+        return Pcap(f"{primitive} {rng.choice((0x0800, 0x86DD, 0x0806, 0x8100, 0x88B5))}")
+    if primitive.endswith("port"):
+        return Pcap(f"{primitive} {rng.choice((22, 53, 80, 443, 9))}")
+    make, length = (IPv6Address, 16) if primitive.startswith("ip6") else (IPv4Address, 4)
+    return Pcap(f"{primitive} {make(random_value(rng, length))}")
 
 
 def random_term(rng: random.Random, *, fields: bool) -> Tree:
