@@ -514,6 +514,10 @@ def test_the_qualifier_of_a_bare_value_is_suggested_where_it_belongs(lead: str) 
     fastcap.compile(message.splitlines()[1].strip())
 
 
+def test_a_message_repeats_no_more_than_a_part_of_a_long_range() -> None:
+    assert len(refusal(f"Blob(FrameData, 0, 6) IN {{{'00-11-22-' * 1000}33-44}}")) < 1000
+
+
 def test_two_readings_are_refused_where_pcap_text_is_deeper_too() -> None:
     for expression in (f"(tcp and {A}) or {B} and {A}", f"not (tcp or {A}) or {B} and {A}"):
         assert "two ways" in refusal(expression)
