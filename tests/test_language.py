@@ -546,6 +546,8 @@ def test_more_than_libpcap_can_take_is_refused_and_not_a_crash() -> None:
     fastcap.compile(many)
     assert "too many for libpcap" in refusal(many.replace(" or ", " or (tcp) and "))
     assert "too many for libpcap" in refusal(many.replace(" or host", " or"))
+    assert "more than 500 terms" in refusal("tcp" + " and not udp" * 501)
+    fastcap.compile("tcp" + " and not udp" * 500)
 
 
 def test_eight_hundred_hosts_compile_in_a_moment_and_still_match() -> None:

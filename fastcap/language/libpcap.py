@@ -17,9 +17,10 @@ from fastcap.patterns import pattern
 # take it 0.4 s; 12,000 take 3 s. A program without it runs slower, and may load bytes that an
 # optimised one does not need: then it rejects a short frame which that one would not.
 OPTIMISE_UP_TO = 6000
-# Without the optimiser libpcap is still quadratic (1,000 hosts 2.8 s), and recurses on the stack:
-# 10,000 end the process. What can be compiled in parts is; the rest has this limit.
-MOST_JOINS = 1000
+# Without the optimiser libpcap is still quadratic (500 hosts 0.6 s, 500 portranges 3.6 s, on Wi-Fi
+# 4.9 s, 1,000 of them 30 s), and recurses on the stack: 10,000 end the process. What can be
+# compiled in parts is; the rest has this limit.
+MOST_JOINS = 500
 # Sums are quadratic too: 6,000 operators take 0.3 to 3 s, and 500,000 more than the 30 s we waited.
 MOST_OPERATORS = 6000
 _PART = 50  # terms
@@ -73,7 +74,8 @@ def _check_size(text: str) -> None:
     if len(_JOINS.findall(text)) > MOST_JOINS:
         raise FilterError(
             f"filter: more than {MOST_JOINS:,} terms are too many for libpcap, unless they are "
-            "joined by nothing but 'or' and each says what it is ('host A or host B')"
+            "joined by nothing but 'or' and each says what it is ('host A or host B'); many "
+            "values are a set: IPv4.Address IN @FILE"
         )
     if len(_OPERATORS.findall(text)) > MOST_OPERATORS:
         raise FilterError(
