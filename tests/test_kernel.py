@@ -34,6 +34,9 @@ EXACT = [
     " OR ".join(f"Blob(FrameData, 26, 4) == {i << 24 | 1}" for i in range(3, 250)),
     "IPv4.Address IN {10.0.0.0/8, 8.8.8.8}",
     "IPv6.Address == fe80::5",
+    "IPv6.Address IN {2001:db8::7, fe80::4-fe80::9}",
+    "NOT IPv6.SourceAddress IN {2001:db8::1, fe80::5}",
+    "Ethernet.Address IN {02:00:00:00:00:01, 02:00:00:00:00:07}",
     "TCP.Port < 1024",
     "FrameLength >= 64",
 ]
@@ -113,6 +116,17 @@ def test_a_superset_is_as_narrow_as_it_can_be(sockets: KernelFilters) -> None:
     assert sockets.pass_on(inside) is not None
     assert sockets.pass_on(outside) is None
     assert sockets.pass_on(other) is None
+
+
+def test_a_superset_of_mac_addresses_compares_their_first_bytes(sockets: KernelFilters) -> None:
+    for field, at in (("Destination", [0]), ("Source", [6]), ("", [0, 6])):
+        found = lowered(f"Ethernet.{field}Address IN {{02:00:00:00:00:01-02:00:00:00:00:ff}}")
+        assert not found.exact
+        sockets.attach(found.instructions)
+        for place in (0, 6):
+            frame = bytearray(60)
+            frame[place : place + 6] = bytes.fromhex("020000000009")
+            assert (sockets.pass_on(bytes(frame)) is not None) == (place in at)
 
 
 @pytest.mark.parametrize("vlan", ["wire", "skip"])

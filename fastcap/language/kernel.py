@@ -214,7 +214,7 @@ def relaxed(tree: Tree, most: int, *, wanted: bool = True) -> Tree:
 def _fits(term: Among, most: int) -> bool:
     if _width(term.operand) in LD_ABS:
         return len(term.ranges) <= most
-    return count(term.ranges) <= (1 if isinstance(term.operand, Field) else MOST_ONE_BY_ONE)
+    return count(term.ranges) <= MOST_ONE_BY_ONE
 
 
 def _width(operand: Blob | Field) -> int:
@@ -226,7 +226,11 @@ def _wider(term: Among, most: int) -> Tree:
     if width in LD_ABS:
         return term._replace(ranges=covered(term.ranges, 8 * width, most))
     if isinstance(term.operand, Field):
-        return Pcap("ip6") if width == 16 else _TRUE
+        if width == 16:
+            return Pcap("ip6")
+        row = FIELDS[term.operand.name.lower()]
+        at = [6, 0] if row.directions else [row.blob or 0]  # source, destination
+        return Or(tuple(_wider(term._replace(operand=Blob(one, width)), most) for one in at))
     first = 4 if width > 4 else 2
     shift = 8 * (width - first)
     words = joined((low >> shift, high >> shift) for low, high in term.ranges)

@@ -57,7 +57,7 @@ from fastcap.language.words import asks_for_tags
 
 # From this many ranges on, a look-up in a set is faster than comparing one by one.
 SET_FROM = 8
-# So many single values of wide blobs are compared word by word, which the kernel can do too.
+# So many single values that are wide are compared word by word, which the kernel can do too.
 MOST_ONE_BY_ONE = 8
 VLAN_MODES = ("wire", "skip")
 
@@ -229,8 +229,8 @@ class _Lowering:
 
     def wide_among(self, blob: Blob, ranges: Ranges, true: Label, false: Label) -> None:
         if count(ranges) <= MOST_ONE_BY_ONE:
-            values = [value for first, last in ranges for value in range(first, last + 1)]
-            self.chain([Compare(blob, "==", value) for value in values], true, false, until=True)
+            terms = [Compare(blob, "==", value) for value in _values(ranges)]
+            self.chain(terms, true, false, until=True)
             return
         self.builder.emit(LD_IMM, blob.offset)
         self.in_wide(blob.length, ranges, true, false, 0)
@@ -292,8 +292,7 @@ class _Lowering:
             if not 0 < count(ranges) <= MOST_ONE_BY_ONE:
                 raise
             kind = kind_of(Field(row.name))
-            values = [value for first, last in ranges for value in range(first, last + 1)]
-            texts = tuple(Pcap(row.pcap.format(written(value, kind))) for value in values)
+            texts = tuple(Pcap(row.pcap.format(written(value, kind))) for value in _values(ranges))
             self.chain(texts, true, false, until=True)
             return
         tests = _Tests(self, primitive, ranges, most)
@@ -391,17 +390,22 @@ class _Tests:
             self.wide(number, true, false)
 
     def wide(self, number: int, true: Label, false: Label) -> None:
-        """An address of IPv6, whose first word is in A."""
+        """Addresses of IPv6; the first word of the frame's is in A."""
         lowering, load = self.lowering, self.primitive.program[number - 1]
         emit, flags = lowering.builder.emit, lowering.flags
-        if count(self.ranges) == 1:
-            for word in range(4):
-                following = Label() if word < 3 else true
-                if word:
-                    emit(load.code, load.k + 4 * word, None, false, flags)
-                emit(JEQ, self.ranges[0][0] >> 32 * (3 - word) & 0xFFFFFFFF, following, false)
-                if word < 3:
-                    lowering.builder.place(following)
+        if 0 < count(self.ranges) <= MOST_ONE_BY_ONE:
+            values = _values(self.ranges)
+            for which, value in enumerate(values):
+                other = false if which == len(values) - 1 else Label()
+                for word in range(4):
+                    following = Label() if word < 3 else true
+                    if word or which:
+                        emit(load.code, load.k + 4 * word, None, false, flags)
+                    emit(JEQ, value >> 32 * (3 - word) & 0xFFFFFFFF, following, other)
+                    if word < 3:
+                        lowering.builder.place(following)
+                if other is not false:
+                    lowering.builder.place(other)
             return
         if load.code == LD_ABS[4]:
             emit(LD_IMM, load.k)
@@ -435,6 +439,10 @@ def _ranges(term: Compare | Among, most: int) -> Ranges:
     if isinstance(term, Among):
         return term.ranges
     return where(term.operator, term.value, most)
+
+
+def _values(ranges: Ranges) -> list[int]:
+    return [value for first, last in ranges for value in range(first, last + 1)]
 
 
 def _words(blob: Blob, term: Compare) -> list[tuple[int, int, int, int | None]]:
