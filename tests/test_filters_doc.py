@@ -87,6 +87,20 @@ def test_what_is_refused_is_refused_and_pointed_at(expression: str) -> None:
     assert str(error.value).splitlines()[-1].strip() == "^"
 
 
+def test_parentheses_of_one_kind_are_read_by_its_rule(frames: list[bytes]) -> None:
+    expression = "(tcp or udp and port 53) AND Blob(FrameData, 0, 1) == 2"
+    assert f"`{expression}`" in TEXT
+    found = taken(expression, frames)
+    assert found == taken("(tcp or udp) and port 53 and ether[0] = 2", frames)
+    assert found != taken("(tcp or (udp and port 53)) and ether[0] = 2", frames)
+
+
+def test_a_range_of_ports_takes_one_port_for_both_sides(frames: list[bytes]) -> None:
+    two = "TCP.Port >= 1000 AND TCP.Port <= 2000"
+    assert f"`{two}`" in TEXT
+    assert sum(taken(two, frames)) > sum(taken("TCP.Port IN {1000-2000}", frames)) > 0
+
+
 def test_missing_bytes_decide_as_the_table_says() -> None:
     for expression, what in rows("filter \\| a frame of 20 bytes"):
         (text,) = code(expression)
