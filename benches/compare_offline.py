@@ -1,11 +1,13 @@
 """Whole commands beside their peers: fastcap, and tcpdump, capinfos, tshark and cat.
 
-    python benches/compare_offline.py [--bytes 4G] [--runs 5] [--jobs 1,8] [--markdown FILE]
+    python benches/compare_offline.py [--bytes 4G] [--runs 5] [--jobs 1,8] [--only TEXT]
+                                      [--markdown FILE]
 
 Traffic comes from make_traffic.py and lies in the page cache; every tool reads the same files.
 Before any time counts, results must agree: fastcap's output with tcpdump's, byte by byte, and the
 counts of every file. Then each question goes to each tool, in turns, `--runs` times. Times are of
-whole commands, start-up included; outputs are files, and are deleted between the runs.
+whole commands, start-up included; outputs are files, and are deleted between the runs. `--only`
+asks just the questions that contain a text, and checks no more than they need.
 
 tcpdump reads all files in one process (`-V LIST`): one process a file took as long, to within the
 noise, when we compared them. As root it is told to stay root (`-Z root`), else it could not write.
@@ -29,7 +31,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -172,17 +175,8 @@ def _memory_kib(name: str) -> int:
 # ---- Agreement --------------------------------------------------------------------------------
 
 
-def _check_agreement(data: Data, jobs: list[int]) -> list[str]:
-    """Sentences on what agrees; Disagreement where something does not."""
-    notes = [_check_filter(data, name, jobs) for name in FILTERS]
-    frames = [made.frames for made in data.files]
-    _same("info", "fastcap", _info_frames(data.paths), "the generator", frames)
-    if installed("capinfos"):
-        counts = [_number(_run(["capinfos", "-M", "-c", path])) for path in data.paths]
-        _same("count", "capinfos", counts, "the generator", frames)
-    if installed("tshark"):
-        _check_tshark(data)
-    return notes
+# Returns a sentence on what agrees, or none; Disagreement where something does not.
+Check = Callable[[], str]
 
 
 def _check_filter(data: Data, name: str, jobs: list[int]) -> str:
@@ -221,15 +215,43 @@ def _info_frames(paths: list[str]) -> list[int]:
     return [row["frames"] for row in report["inputs"]]
 
 
-def _check_tshark(data: Data) -> None:
+def _check_counts(data: Data) -> str:
+    frames = [made.frames for made in data.files]
+    _same("info", "fastcap", _info_frames(data.paths), "the generator", frames)
+    if installed("capinfos"):
+        counts = [_number(_run(["capinfos", "-M", "-c", path])) for path in data.paths]
+        _same("count", "capinfos", counts, "the generator", frames)
+    if installed("tcpdump"):
+        counts = [_number(_run([*_tcpdump(), "-r", path, "--count"])) for path in data.paths]
+        _same("count", "tcpdump", counts, "the generator", frames)
+    return ""
+
+
+def _check_sample(data: Data) -> str:
     first, other = data.folder / "first.pcap", data.folder / "other.pcap"
-    _filter(HOST, [data.sample.path], first, 1)
-    _run(_tshark(data.sample.path, other))
-    # Its file header is its own, the records are those of the input.
-    if first.read_bytes()[FILE_HEADER:] != other.read_bytes()[FILE_HEADER:]:
-        raise Disagreement(f"{HOST}: tshark and fastcap keep different frames of the sample")
+    counts = _filter(HOST, [data.sample.path], first, 1)
+    _same("sample", "fastcap", counts, "the generator", [data.sample.hits])
+    peers = {
+        "tcpdump": [*_tcpdump(), "-r", data.sample.path, "-w", str(other), HOST],
+        "tshark": _tshark(data.sample.path, other),
+    }
+    agree = _same_records_from(peers, f"{HOST}, of the sample", other, first)
     first.unlink()
-    other.unlink()
+    return f"{HOST}, of {_megabytes(data.sample)}: {counts[0]:,} frames: {agree}"
+
+
+def _same_records_from(
+    peers: dict[str, list[str]], question: str, output: Path, expected: Path
+) -> str:
+    """Runs commands that write `output`, and says who agreed."""
+    found = [tool for tool in peers if installed(tool)]
+    for tool in found:
+        _run(peers[tool])
+        _same_records(f"{question}, {tool}", output, expected)
+        output.unlink()
+    if not found:
+        return f"not compared: not installed: {', '.join(peers)}"
+    return f"the same records from {', '.join(found)} and fastcap"
 
 
 def _same(question: str, who: str, counts: list[int], whose: str, expected: list[int]) -> None:
@@ -243,15 +265,30 @@ def _same_bytes(question: str, one: Path, other: Path) -> None:
         raise Disagreement(f"{question}: outputs differ: {one} and {other} (--keep keeps them)")
 
 
+def _same_records(question: str, one: Path, other: Path) -> None:
+    """The file headers may differ: some tools write their own."""
+    with open(one, "rb") as file, open(other, "rb") as expected:
+        file.seek(FILE_HEADER)
+        expected.seek(FILE_HEADER)
+        while True:
+            part = file.read(1 << 20)
+            if part != expected.read(1 << 20):
+                raise Disagreement(
+                    f"{question}: records differ: {one} and {other} (--keep keeps them)"
+                )
+            if not part:
+                return
+
+
 # ---- Questions --------------------------------------------------------------------------------
 
 
 class Command(NamedTuple):
-    """What one tool is asked; `output` is the file that it makes."""
+    """What one tool is asked; `outputs` are the files that it makes."""
 
     tool: str
     arguments: list[str]
-    output: Path | None = None
+    outputs: tuple[Path, ...] = ()
 
 
 class Question(NamedTuple):
@@ -259,61 +296,102 @@ class Question(NamedTuple):
     bytes: int
     frames: int
     commands: list[Command]
+    checks: dict[str, Check]  # by name: what several questions need is checked once
 
 
 def _questions(data: Data, jobs: list[int]) -> Iterator[Question]:
+    yield from _filter_questions(data, jobs)
+    yield _one_file_question(data, jobs)
+    yield from _count_questions(data, jobs)
+    yield _sample_question(data, jobs)
+    yield _about_all(data, "read, nothing else", [Command("cat", ["cat", *data.paths])], {})
+
+
+def _about_all(
+    data: Data, text: str, commands: list[Command], checks: dict[str, Check]
+) -> Question:
     size = sum(made.bytes for made in data.files)
     frames = sum(made.frames for made in data.files)
+    return Question(text, size, frames, commands, checks)
+
+
+def _about_one(
+    made: Traffic, text: str, commands: list[Command], checks: dict[str, Check]
+) -> Question:
+    return Question(text, made.bytes, made.frames, commands, checks)
+
+
+def _fastcap(jobs: list[int], words: list[str], output: Path | None = None) -> list[Command]:
+    more, outputs = ([], ()) if output is None else (["-o", str(output)], (output,))
+    return [
+        Command(f"fastcap {words[0]} -j{n}", [*our_command(), *words, *more, f"-j{n}"], outputs)
+        for n in jobs
+    ]
+
+
+def _tcpdump_all(data: Data) -> list[str]:
+    return [*_tcpdump(), "-V", str(data.listing)]
+
+
+def _filter_questions(data: Data, jobs: list[int]) -> Iterator[Question]:
     output = data.folder / "out.pcap"
-    read_all = [*_tcpdump(), "-V", str(data.listing)]
-
-    def fastcap(words: list[str], output: Path | None = None) -> list[Command]:
-        more = [] if output is None else ["-o", str(output)]
-        return [
-            Command(f"fastcap {words[0]} -j{n}", [*our_command(), *words, *more, f"-j{n}"], output)
-            for n in jobs
-        ]
-
     for name in FIND_HITS:
         ours, theirs = FILTERS[name]
+        tcpdump = [*_tcpdump_all(data), "-w", str(output), theirs]
         commands = [
-            Command("tcpdump -w", [*read_all, "-w", str(output), theirs], output),
-            *fastcap(["filter", ours, *data.paths], output),
+            Command("tcpdump -w", tcpdump, (output,)),
+            *_fastcap(jobs, ["filter", ours, *data.paths], output),
         ]
-        yield Question(f"filter, {name}", size, frames, commands)
-    # Of one file only: an output of several GB is as fast as the disk, whoever writes it.
-    one = data.files[0]
+        checks: dict[str, Check] = {name: partial(_check_filter, data, name, jobs)}
+        yield _about_all(data, f"filter, {name}", commands, checks)
+
+
+def _one_file_question(data: Data, jobs: list[int]) -> Question:
+    """Of one file only: an output of several GB is as fast as the disk, whoever writes it."""
+    one, output = data.files[0], data.folder / "out.pcap"
     commands = [
-        Command("tcpdump -w", [*_tcpdump(), "-r", one.path, "-w", str(output), MOST], output),
-        *fastcap(["filter", MOST, one.path], output),
+        Command("tcpdump -w", [*_tcpdump(), "-r", one.path, "-w", str(output), MOST], (output,)),
+        *_fastcap(jobs, ["filter", MOST, one.path], output),
     ]
-    yield Question(f"filter, {MOST}, of one file", one.bytes, one.frames, commands)
+    checks: dict[str, Check] = {MOST: partial(_check_filter, data, MOST, jobs)}
+    return _about_one(one, f"filter, {MOST}, of one file", commands, checks)
+
+
+def _count_questions(data: Data, jobs: list[int]) -> Iterator[Question]:
     commands = [
-        Command("tcpdump --count", [*read_all, "--count", HOST]),
-        *fastcap(["filter", "--count", HOST, *data.paths]),
+        Command("tcpdump --count", [*_tcpdump_all(data), "--count", HOST]),
+        *_fastcap(jobs, ["filter", "--count", HOST, *data.paths]),
     ]
-    yield Question(f"count, {HOST}", size, frames, commands)
+    checks: dict[str, Check] = {HOST: partial(_check_filter, data, HOST, jobs)}
+    yield _about_all(data, f"count, {HOST}", commands, checks)
     commands = [
-        Command("tcpdump --count", [*read_all, "--count"]),
+        Command("tcpdump --count", [*_tcpdump_all(data), "--count"]),
         Command("capinfos -c", ["capinfos", "-c", *data.paths]),
-        *fastcap(["info", *data.paths]),
+        *_fastcap(jobs, ["info", *data.paths]),
     ]
-    yield Question("count, all frames", size, frames, commands)
-    sample = data.sample
+    checks = {"all frames": partial(_check_counts, data)}
+    yield _about_all(data, "count, all frames", commands, checks)
+
+
+def _sample_question(data: Data, jobs: list[int]) -> Question:
+    sample, output = data.sample, data.folder / "out.pcap"
+    tcpdump = [*_tcpdump(), "-r", sample.path, "-w", str(output), HOST]
     commands = [
-        Command("tcpdump -w", [*_tcpdump(), "-r", sample.path, "-w", str(output), HOST], output),
-        Command("tshark -Y -w", _tshark(sample.path, output), output),
-        *fastcap(["filter", HOST, sample.path], output),
+        Command("tcpdump -w", tcpdump, (output,)),
+        Command("tshark -Y -w", _tshark(sample.path, output), (output,)),
+        *_fastcap(jobs, ["filter", HOST, sample.path], output),
     ]
-    yield Question(
-        f"filter, {HOST}, of {sample.bytes / 1e6:.1f} MB", sample.bytes, sample.frames, commands
-    )
-    yield Question("read, nothing else", size, frames, [Command("cat", ["cat", *data.paths])])
+    checks: dict[str, Check] = {"sample": partial(_check_sample, data)}
+    return _about_one(sample, f"filter, {HOST}, of {_megabytes(sample)}", commands, checks)
+
+
+def _megabytes(made: Traffic) -> str:
+    return f"{made.bytes / 1e6:.1f} MB"
 
 
 def _seconds(command: Command) -> float:
-    if command.output is not None:
-        command.output.unlink(missing_ok=True)
+    if command.outputs:
+        _delete(command.outputs)
         # What is on its way to the disk would slow down whoever runs next.
         os.sync()
         touch_free_memory()
@@ -339,9 +417,13 @@ def _measure(question: Question, runs: int) -> dict[str, list[float]]:
                 if number > 0:
                     times[command.tool].append(seconds)
     for command in question.commands:
-        if command.output is not None:
-            command.output.unlink(missing_ok=True)
+        _delete(command.outputs)
     return times
+
+
+def _delete(outputs: tuple[Path, ...]) -> None:
+    for output in outputs:
+        output.unlink(missing_ok=True)
 
 
 # ---- The report -------------------------------------------------------------------------------
@@ -423,6 +505,15 @@ def _head(options: argparse.Namespace, command_line: str) -> list[str]:
     ]
 
 
+def _agreements(questions: list[Question]) -> Iterator[str]:
+    """Lines, and an empty one behind them."""
+    checks = {name: check for question in questions for name, check in question.checks.items()}
+    notes = [note for note in (check() for check in checks.values()) if note]
+    yield from (f"- {note}" for note in notes)
+    if notes:
+        yield ""
+
+
 def _compare(folder: Path, options: argparse.Namespace) -> Iterator[str]:
     """Lines of Markdown, as they become known."""
     for name, captured in SETS.items():
@@ -433,13 +524,16 @@ def _compare(folder: Path, options: argparse.Namespace) -> Iterator[str]:
         yield f"### {what}: {frames:,} frames"
         yield ""
         data.warm()
-        for note in _check_agreement(data, options.jobs):
-            yield f"- {note}"
+        questions = [
+            question for question in _questions(data, options.jobs) if options.only in question.text
+        ]
+        if not questions:
+            raise Failure(f"no question contains {options.only!r}")
+        yield from _agreements(questions)
         data.warm()
-        yield ""
         yield markdown_row(_COLUMNS)
         yield markdown_row(["---", "---", *["---:"] * (len(_COLUMNS) - 2)])
-        for question in _questions(data, options.jobs):
+        for question in questions:
             for row in _rows(question, _measure(question, options.runs)):
                 yield markdown_row(row)
         if not options.keep:
@@ -479,6 +573,7 @@ def _parse() -> argparse.Namespace:
         metavar="N,N",
         help="fastcap's -j; default: 1 and one a processor",
     )
+    add("--only", default="", metavar="TEXT", help="just the questions that contain TEXT")
     add("--markdown", metavar="PATH", help="write the report to a file too")
     return parser.parse_args()
 
