@@ -1,4 +1,4 @@
-"""Whole commands beside their peers: fastcap, and tcpdump, capinfos, tshark and cat.
+"""Whole commands beside their peers: fastcap, tcpdump, tshark and others, and cat and cp.
 
     python benches/compare_offline.py [--bytes 4G] [--runs 5] [--jobs 1,8] [--only TEXT]
                                       [--markdown FILE]
@@ -20,6 +20,8 @@ import argparse
 import contextlib
 import datetime
 import filecmp
+import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -59,6 +61,7 @@ FILTERS = {
     HOST: (HOST, HOST),
     MOST: (MOST, MOST),
 }
+PCAPY = "pcapy-ng"  # a module of Python; every other tool is a program
 FIND_HITS = ("two Blobs", HOST)  # these take the frames that make_traffic counts as hits
 
 
@@ -87,7 +90,20 @@ def _tshark(path: str, output: Path) -> list[str]:
     return ["tshark", "-n", "-r", path, *what]
 
 
+def _netsniff(path: str, output: Path, expression: str) -> list[str]:
+    # By default (--sg) version 0.6.8 reads the frames of its last buffer twice.
+    what = ["--in", path, "--out", str(output), "--silent", "-f", expression]
+    return ["netsniff-ng", "--mmap", *what]
+
+
+def _pcapy(path: str) -> list[str]:
+    script = Path(__file__).resolve().parent / "count_with_pcapy.py"
+    return [sys.executable, str(script), path, HOST]
+
+
 def installed(tool: str) -> bool:
+    if tool == PCAPY:
+        return importlib.util.find_spec("pcapy") is not None
     return shutil.which(tool) is not None
 
 
@@ -227,6 +243,22 @@ def _check_counts(data: Data) -> str:
     return ""
 
 
+def _check_one_file(data: Data) -> str:
+    one = data.files[0]
+    first, other = data.folder / "first.pcap", data.folder / "other.pcap"
+    counts = _filter(MOST, [one.path], first, 1)
+    peers = {
+        "tcpdump": [*_tcpdump(), "-r", one.path, "-w", str(other), MOST],
+        "netsniff-ng": _netsniff(one.path, other, MOST),
+    }
+    agree = _same_records_from(peers, f"{MOST}, of one file", other, first)
+    first.unlink()
+    _run(["cp", one.path, str(other)])
+    _same_bytes("cp", other, Path(one.path))
+    other.unlink()
+    return f"{MOST}, of one file: {counts[0]:,} frames: {agree}"
+
+
 def _check_sample(data: Data) -> str:
     first, other = data.folder / "first.pcap", data.folder / "other.pcap"
     counts = _filter(HOST, [data.sample.path], first, 1)
@@ -237,6 +269,9 @@ def _check_sample(data: Data) -> str:
     }
     agree = _same_records_from(peers, f"{HOST}, of the sample", other, first)
     first.unlink()
+    if installed(PCAPY):
+        _same("sample", PCAPY, [_number(_run(_pcapy(data.sample.path)))], "fastcap", counts)
+        agree += f", the same count from {PCAPY}"
     return f"{HOST}, of {_megabytes(data.sample)}: {counts[0]:,} frames: {agree}"
 
 
@@ -289,6 +324,11 @@ class Command(NamedTuple):
     tool: str
     arguments: list[str]
     outputs: tuple[Path, ...] = ()
+    needs: str = ""  # a tool, where it is not the first word
+
+    @property
+    def installed(self) -> bool:
+        return installed(self.needs or self.arguments[0])
 
 
 class Question(NamedTuple):
@@ -303,7 +343,7 @@ def _questions(data: Data, jobs: list[int]) -> Iterator[Question]:
     yield from _filter_questions(data, jobs)
     yield _one_file_question(data, jobs)
     yield from _count_questions(data, jobs)
-    yield _sample_question(data, jobs)
+    yield from _sample_questions(data, jobs)
     yield _about_all(data, "read, nothing else", [Command("cat", ["cat", *data.paths])], {})
 
 
@@ -351,9 +391,14 @@ def _one_file_question(data: Data, jobs: list[int]) -> Question:
     one, output = data.files[0], data.folder / "out.pcap"
     commands = [
         Command("tcpdump -w", [*_tcpdump(), "-r", one.path, "-w", str(output), MOST], (output,)),
+        Command("netsniff-ng --mmap", _netsniff(one.path, output, MOST), (output,)),
         *_fastcap(jobs, ["filter", MOST, one.path], output),
+        Command("cp", ["cp", one.path, str(output)], (output,)),
     ]
-    checks: dict[str, Check] = {MOST: partial(_check_filter, data, MOST, jobs)}
+    checks: dict[str, Check] = {
+        MOST: partial(_check_filter, data, MOST, jobs),
+        "one file": partial(_check_one_file, data),
+    }
     return _about_one(one, f"filter, {MOST}, of one file", commands, checks)
 
 
@@ -373,7 +418,7 @@ def _count_questions(data: Data, jobs: list[int]) -> Iterator[Question]:
     yield _about_all(data, "count, all frames", commands, checks)
 
 
-def _sample_question(data: Data, jobs: list[int]) -> Question:
+def _sample_questions(data: Data, jobs: list[int]) -> Iterator[Question]:
     sample, output = data.sample, data.folder / "out.pcap"
     tcpdump = [*_tcpdump(), "-r", sample.path, "-w", str(output), HOST]
     commands = [
@@ -382,7 +427,13 @@ def _sample_question(data: Data, jobs: list[int]) -> Question:
         *_fastcap(jobs, ["filter", HOST, sample.path], output),
     ]
     checks: dict[str, Check] = {"sample": partial(_check_sample, data)}
-    return _about_one(sample, f"filter, {HOST}, of {_megabytes(sample)}", commands, checks)
+    yield _about_one(sample, f"filter, {HOST}, of {_megabytes(sample)}", commands, checks)
+    commands = [
+        Command("tcpdump --count", [*_tcpdump(), "-r", sample.path, "--count", HOST]),
+        Command("pcapy-ng, in a loop", _pcapy(sample.path), needs=PCAPY),
+        *_fastcap(jobs, ["filter", "--count", HOST, sample.path]),
+    ]
+    yield _about_one(sample, f"count, {HOST}, of {_megabytes(sample)}", commands, checks)
 
 
 def _megabytes(made: Traffic) -> str:
@@ -412,7 +463,7 @@ def _measure(question: Question, runs: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {command.tool: [] for command in question.commands}
     for number in range(runs + 1):
         for command in question.commands:
-            if installed(command.arguments[0]):
+            if command.installed:
                 seconds = _seconds(command)
                 if number > 0:
                     times[command.tool].append(seconds)
@@ -478,9 +529,12 @@ def _versions() -> str:
     import fastcap
 
     found = [f"fastcap {fastcap.__version__}", f"Python {platform.python_version()}"]
-    for tool in ("tcpdump", "capinfos", "tshark", "cat"):
+    for tool in ("tcpdump", "capinfos", "tshark", "netsniff-ng", PCAPY, "cat", "cp"):
         if not installed(tool):
             found.append(f"{tool} not installed")
+            continue
+        if tool == PCAPY:
+            found.append(f"{tool} {importlib.metadata.version(tool)}")
             continue
         done = subprocess.run([tool, "--version"], capture_output=True, check=False, text=True)
         text = done.stdout + done.stderr
