@@ -61,6 +61,20 @@ FILTERS = {
     HOST: (HOST, HOST),
     MOST: (MOST, MOST),
 }
+# Ten filters that keep 0.5 to 1 % of the frames each; some frames go to several outputs.
+TEN = (
+    HOST,
+    f"src host {ADDRESS}",
+    "net 10.64.0.0/17",
+    "net 10.100.128.0/17",
+    "net 150.0.0.0/9",
+    "portrange 40000-40255",
+    "udp port 22",
+    "udp port 8080 and src net 10.64.0.0/10",
+    "tcp src port 22 and dst net 10.64.0.0/12",
+    "tcp dst port 53 and src net 10.96.0.0/12",
+)
+TEN_KEEP_AT_MOST = 0.015
 PCAPY = "pcapy-ng"  # a module of Python; every other tool is a program
 FIND_HITS = ("two Blobs", HOST)  # these take the frames that make_traffic counts as hits
 
@@ -165,6 +179,10 @@ def _make_data(folder: Path, captured: int | None, size: int) -> Data:
     return Data(folder, files, listing, sample)
 
 
+def _tcpdump_all(data: Data) -> list[str]:
+    return [*_tcpdump(), "-V", str(data.listing)]
+
+
 def _check_room(folder: Path, size: int) -> None:
     needed = 3 * size + (1 << 28)  # one set, and two outputs that hold most of it
     free = shutil.disk_usage(folder).free
@@ -241,6 +259,44 @@ def _check_counts(data: Data) -> str:
         counts = [_number(_run([*_tcpdump(), "-r", path, "--count"])) for path in data.paths]
         _same("count", "tcpdump", counts, "the generator", frames)
     return ""
+
+
+def _ten_outputs(data: Data) -> tuple[Path, ...]:
+    return tuple(data.folder / f"ten_{number}.pcap" for number in range(len(TEN)))
+
+
+def _ten(data: Data) -> list[str]:
+    words = ["filter", *data.paths]
+    for output, expression in zip(_ten_outputs(data), TEN, strict=True):
+        words += ["--to", f"{output}={expression}"]
+    return words
+
+
+def _check_ten(data: Data, jobs: list[int]) -> str:
+    """Every output of every run beside what one filter alone writes."""
+    outputs = _ten_outputs(data)
+    alone = tuple(data.folder / f"alone_{number}.pcap" for number in range(len(TEN)))
+    frames = sum(made.frames for made in data.files)
+    shares = []
+    for expression, output in zip(TEN, alone, strict=True):
+        share = sum(_filter(expression, data.paths, output, jobs[0])) / frames
+        if not 0 < share < TEN_KEEP_AT_MOST:
+            raise Failure(f"{expression}: keeps {share:.2%} of the frames")
+        shares.append(f"`{expression}` {share:.2%}")
+    for number in jobs:
+        _run([*our_command(), *_ten(data), f"-j{number}"])
+        for expression, output, expected in zip(TEN, outputs, alone, strict=True):
+            _same_bytes(f"{expression}, one of ten, -j{number}", output, expected)
+        _delete(outputs)
+    peer = "each the same bytes as from that filter alone"
+    if installed("tcpdump"):
+        for expression, output, expected in zip(TEN, outputs, alone, strict=True):
+            _run([*_tcpdump_all(data), "-w", str(output), expression])
+            _same_bytes(expression, output, expected)
+        _delete(outputs)
+        peer += ", by fastcap and by tcpdump"
+    _delete(alone)
+    return f"ten filters ({', '.join(shares)}): {peer}"
 
 
 def _check_one_file(data: Data) -> str:
@@ -342,6 +398,7 @@ class Question(NamedTuple):
 def _questions(data: Data, jobs: list[int]) -> Iterator[Question]:
     yield from _filter_questions(data, jobs)
     yield _one_file_question(data, jobs)
+    yield _ten_question(data, jobs)
     yield from _count_questions(data, jobs)
     yield from _sample_questions(data, jobs)
     yield _about_all(data, "read, nothing else", [Command("cat", ["cat", *data.paths])], {})
@@ -361,16 +418,16 @@ def _about_one(
     return Question(text, made.bytes, made.frames, commands, checks)
 
 
-def _fastcap(jobs: list[int], words: list[str], output: Path | None = None) -> list[Command]:
+def _fastcap(
+    jobs: list[int], words: list[str], output: Path | None = None, note: str = ""
+) -> list[Command]:
     more, outputs = ([], ()) if output is None else (["-o", str(output)], (output,))
     return [
-        Command(f"fastcap {words[0]} -j{n}", [*our_command(), *words, *more, f"-j{n}"], outputs)
+        Command(
+            f"fastcap {words[0]}{note} -j{n}", [*our_command(), *words, *more, f"-j{n}"], outputs
+        )
         for n in jobs
     ]
-
-
-def _tcpdump_all(data: Data) -> list[str]:
-    return [*_tcpdump(), "-V", str(data.listing)]
 
 
 def _filter_questions(data: Data, jobs: list[int]) -> Iterator[Question]:
@@ -400,6 +457,25 @@ def _one_file_question(data: Data, jobs: list[int]) -> Question:
         "one file": partial(_check_one_file, data),
     }
     return _about_one(one, f"filter, {MOST}, of one file", commands, checks)
+
+
+def _ten_question(data: Data, jobs: list[int]) -> Question:
+    outputs = _ten_outputs(data)
+    in_a_row = [
+        shlex.join([*_tcpdump_all(data), "-w", str(output), expression])
+        for output, expression in zip(outputs, TEN, strict=True)
+    ]
+    script = ["sh", "-c", " && ".join(in_a_row)]
+    commands = [
+        Command("tcpdump -w, ten in a row", script, outputs, needs="tcpdump"),
+        *(
+            command._replace(outputs=outputs)
+            for command in _fastcap(jobs, _ten(data), note=", ten --to")
+        ),
+        *_fastcap(jobs, ["filter", TEN[0], *data.paths], outputs[0], note=", one alone"),
+    ]
+    checks: dict[str, Check] = {"ten": partial(_check_ten, data, jobs)}
+    return _about_all(data, "ten filters into ten outputs", commands, checks)
 
 
 def _count_questions(data: Data, jobs: list[int]) -> Iterator[Question]:
