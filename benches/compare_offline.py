@@ -43,18 +43,21 @@ import numpy as np
 if __package__ in {None, ""}:  # run as a file, only its own directory is on the path
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benches.make_traffic import FILE_HEADER, FULL, Traffic, make_traffic, size_of
+from benches import page_cache
+from benches.make_traffic import FILE_HEADER, FULL, PIECE, Traffic, make_traffic, size_of
 
 FILES = 4
 SETS: dict[str, int | None] = {"80": 80, "full": FULL}
 SAMPLE_BYTES = 8 << 20  # for tshark, which dissects every frame: more would take minutes
+SMALL_PIECE = 128 << 10
 TOUCHED_BYTES = 2 << 30  # more than any output that is timed
 ADDRESS = "10.35.69.103"
 HOST = f"host {ADDRESS}"
 MOST = "tcp"  # 85 % of the frames
+BLOBS = "two Blobs"
 # name of a filter: what fastcap, and what tcpdump is asked
 FILTERS = {
-    "two Blobs": (
+    BLOBS: (
         "Blob(FrameData, 26, 4) == 0x0a234567 OR Blob(FrameData, 30, 4) == 0x0a234567",
         "ether[26:4]==0x0a234567 or ether[30:4]==0x0a234567",
     ),
@@ -76,7 +79,7 @@ TEN = (
 )
 TEN_KEEP_AT_MOST = 0.015
 PCAPY = "pcapy-ng"  # a module of Python; every other tool is a program
-FIND_HITS = ("two Blobs", HOST)  # these take the frames that make_traffic counts as hits
+FIND_HITS = (BLOBS, HOST)  # these take the frames that make_traffic counts as hits
 
 
 class Disagreement(Exception):
@@ -355,6 +358,39 @@ def _tenth(made: Traffic, span: tuple[str, str]) -> list[str]:
     return ["filter", "", made.path, "--since", span[0], "--until", span[1]]
 
 
+def _badly_written(data: Data) -> Path:
+    return data.folder / "small_pieces.pcap"
+
+
+def _check_written(data: Data) -> str:
+    """Writes a file again in small pieces; it is deleted with all others."""
+    well, badly = data.files[0].path, _badly_written(data)
+    page_cache.write_again(well, badly, SMALL_PIECE)
+    _same_bytes("written again", badly, Path(well))
+    _check_blobs(data, str(badly))
+    note = f"written in pieces of {_size(SMALL_PIECE)}: the same bytes as in {_size(PIECE)}"
+    shares = [page_cache.large_folios(path) for path in (well, str(badly))]
+    if any(shares):
+        told = [f"{share:.0%}" for share in shares if share is not None]
+        note += f"; in the page cache {told[1]} lies in folios of 2 MiB, and {told[0]} of the other"
+    return note
+
+
+def _check_blobs(data: Data, path: str) -> None:
+    """A copy of the first file holds as many hits."""
+    ours, theirs = FILTERS[BLOBS]
+    expected = [data.files[0].hits]
+    counted = _number(_run([*our_command(), "filter", "--count", ours, path]))
+    _same(BLOBS, "fastcap", [counted], "the generator", expected)
+    if installed("tcpdump"):
+        counted = _number(_run([*_tcpdump(), "-r", path, "--count", theirs]))
+        _same(BLOBS, "tcpdump", [counted], "the generator", expected)
+
+
+def _size(size: int) -> str:
+    return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size >> 10} KiB"
+
+
 def _check_sample(data: Data) -> str:
     first, other = data.folder / "first.pcap", data.folder / "other.pcap"
     counts = _filter(HOST, [data.sample.path], first, 1)
@@ -443,6 +479,7 @@ def _questions(data: Data, jobs: list[int]) -> Iterator[Question]:
     yield _tenth_question(data, jobs)
     yield from _count_questions(data, jobs)
     yield from _sample_questions(data, jobs)
+    yield from _written_questions(data, jobs)
     yield _about_all(data, "read, nothing else", [Command("cat", ["cat", *data.paths])], {})
 
 
@@ -544,6 +581,23 @@ def _count_questions(data: Data, jobs: list[int]) -> Iterator[Question]:
     ]
     checks = {"all frames": partial(_check_counts, data)}
     yield _about_all(data, "count, all frames", commands, checks)
+
+
+def _written_questions(data: Data, jobs: list[int]) -> Iterator[Question]:
+    one = data.files[0]
+    for path, piece in ((one.path, PIECE), (str(_badly_written(data)), SMALL_PIECE)):
+        text = f"count, {BLOBS}, of one file written in pieces of {_size(piece)}"
+        checks: dict[str, Check] = {"written": partial(_check_written, data)}
+        yield _about_one(one, text, _count_blobs(path, jobs), checks)
+
+
+def _count_blobs(path: str, jobs: list[int]) -> list[Command]:
+    ours, theirs = FILTERS[BLOBS]
+    return [
+        Command("tcpdump --count", [*_tcpdump(), "-r", path, "--count", theirs]),
+        *_fastcap(jobs, ["filter", "--count", ours, path]),
+        Command("cat", ["cat", path], less_work=True),
+    ]
 
 
 def _sample_questions(data: Data, jobs: list[int]) -> Iterator[Question]:
