@@ -49,6 +49,7 @@ from benches.make_traffic import FILE_HEADER, FULL, PIECE, Traffic, make_traffic
 FILES = 4
 SETS: dict[str, int | None] = {"80": 80, "full": FULL}
 SAMPLE_BYTES = 8 << 20  # for tshark, which dissects every frame: more would take minutes
+COLD_AT_MOST = 0.01  # of a file that lies in memory
 SMALL_PIECE = 128 << 10
 TOUCHED_BYTES = 2 << 30  # more than any output that is timed
 ADDRESS = "10.35.69.103"
@@ -84,6 +85,10 @@ FIND_HITS = (BLOBS, HOST)  # these take the frames that make_traffic counts as h
 
 class Disagreement(Exception):
     """Two tools gave different results for the same question."""
+
+
+class LeftOut(Exception):
+    """A question that cannot be asked here, and why."""
 
 
 class Failure(Exception):
@@ -376,6 +381,23 @@ def _check_written(data: Data) -> str:
     return note
 
 
+def _cold(data: Data) -> Path:
+    return data.folder / "cold.pcap"
+
+
+def _check_cold(data: Data) -> str:
+    """A file of its own: what came back from the disk lies in the page cache in another way."""
+    one, cold = data.files[0].path, str(_cold(data))
+    page_cache.write_again(one, Path(cold), PIECE)
+    page_cache.drop(cold)
+    share = page_cache.in_memory(cold)
+    if share > COLD_AT_MOST:
+        raise LeftOut(f"{share:.0%} of a file stays in memory on this file system")
+    _check_blobs(data, cold)
+    _same_bytes("cold", Path(cold), Path(one))
+    return f"cold: {share:.0%} of a file that was dropped is in memory"
+
+
 def _check_blobs(data: Data, path: str) -> None:
     """A copy of the first file holds as many hits."""
     ours, theirs = FILTERS[BLOBS]
@@ -458,6 +480,7 @@ class Command(NamedTuple):
     outputs: tuple[Path, ...] = ()
     needs: str = ""  # a tool, where it is not the first word
     less_work: bool = False  # stands there to compare, but is not asked the same
+    cold: str = ""  # a file that must come from the disk
 
     @property
     def installed(self) -> bool:
@@ -481,6 +504,7 @@ def _questions(data: Data, jobs: list[int]) -> Iterator[Question]:
     yield from _sample_questions(data, jobs)
     yield from _written_questions(data, jobs)
     yield _about_all(data, "read, nothing else", [Command("cat", ["cat", *data.paths])], {})
+    yield _cold_question(data, jobs)
 
 
 def _about_all(
@@ -591,6 +615,13 @@ def _written_questions(data: Data, jobs: list[int]) -> Iterator[Question]:
         yield _about_one(one, text, _count_blobs(path, jobs), checks)
 
 
+def _cold_question(data: Data, jobs: list[int]) -> Question:
+    cold = str(_cold(data))
+    commands = [command._replace(cold=cold) for command in _count_blobs(cold, jobs[:1])]
+    text = f"count, {BLOBS}, of one file, cold: the disk is measured"
+    return _about_one(data.files[0], text, commands, {"cold": partial(_check_cold, data)})
+
+
 def _count_blobs(path: str, jobs: list[int]) -> list[Command]:
     ours, theirs = FILTERS[BLOBS]
     return [
@@ -628,6 +659,9 @@ def _seconds(command: Command) -> float:
         # What is on its way to the disk would slow down whoever runs next.
         os.sync()
         touch_free_memory()
+    if command.cold:
+        touch_free_memory()  # the pages that are read go there
+        page_cache.drop(command.cold)
     started = time.perf_counter()
     done = subprocess.run(
         command.arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
@@ -736,19 +770,25 @@ def _head(options: argparse.Namespace, command_line: str) -> list[str]:
         f"- versions: {_versions()}",
         f"- command: `{command_line}`",
         f"- date: {now:%Y-%m-%d %H:%M} UTC",
-        f"- data: {FILES} files, {options.bytes:,} bytes in all, in the page cache; "
-        f"1 frame in 100 has {ADDRESS}",
+        f"- data: {FILES} files, {options.bytes:,} bytes in all, in the page cache where "
+        f"it does not say cold; 1 frame in 100 has {ADDRESS}",
         f"- times: median and least of {options.runs} runs in turns, start-up included",
     ]
 
 
-def _agreements(questions: list[Question]) -> Iterator[str]:
-    """Lines, and an empty one behind them."""
+def _agree(questions: list[Question]) -> tuple[list[Question], list[str]]:
+    """The questions that can be asked, and what is to be said about the results."""
     checks = {name: check for question in questions for name, check in question.checks.items()}
-    notes = [note for note in (check() for check in checks.values()) if note]
-    yield from (f"- {note}" for note in notes)
-    if notes:
-        yield ""
+    notes, left_out = [], set()
+    for name, check in checks.items():
+        try:
+            note = check()
+        except LeftOut as reason:
+            left_out.add(name)
+            note = f"{name}: left out: {reason}"
+        if note:
+            notes.append(note)
+    return [question for question in questions if not left_out & set(question.checks)], notes
 
 
 def _compare(folder: Path, options: argparse.Namespace) -> Iterator[str]:
@@ -766,7 +806,10 @@ def _compare(folder: Path, options: argparse.Namespace) -> Iterator[str]:
         ]
         if not questions:
             raise Failure(f"no question contains {options.only!r}")
-        yield from _agreements(questions)
+        questions, notes = _agree(questions)
+        yield from (f"- {note}" for note in notes)
+        if notes:
+            yield ""
         data.warm()
         yield markdown_row(_COLUMNS)
         yield markdown_row(["---", "---", *["---:"] * (len(_COLUMNS) - 2)])
