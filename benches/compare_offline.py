@@ -1,7 +1,7 @@
 """Whole commands beside their peers: fastcap, tcpdump, tshark and others, and cat and cp.
 
     python benches/compare_offline.py [--bytes 4G] [--runs 5] [--jobs 1,8] [--only TEXT]
-                                      [--markdown FILE]
+                                      [--markdown FILE] [--plot FILE.svg]
 
 Traffic comes from make_traffic.py and lies in the page cache; every tool reads the same files.
 Before any time counts, results must agree: fastcap's output with tcpdump's, byte by byte, and the
@@ -43,7 +43,7 @@ import numpy as np
 if __package__ in {None, ""}:  # run as a file, only its own directory is on the path
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benches import page_cache
+from benches import page_cache, plot
 from benches.make_traffic import FILE_HEADER, FULL, PIECE, Traffic, make_traffic, size_of
 
 FILES = 4
@@ -727,6 +727,17 @@ def _rows(question: Question, times: dict[str, list[float]]) -> Iterator[list[st
         ]
 
 
+def _bars(question: Question, times: dict[str, list[float]]) -> plot.Group:
+    bars = [
+        plot.Bar(
+            tool, question.bytes / statistics.median(taken) / 1e9, ours=tool.startswith("fastcap")
+        )
+        for tool, taken in times.items()
+        if taken
+    ]
+    return plot.Group(question.text, bars)
+
+
 def markdown_row(cells: list[str] | tuple[str, ...]) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -791,14 +802,17 @@ def _agree(questions: list[Question]) -> tuple[list[Question], list[str]]:
     return [question for question in questions if not left_out & set(question.checks)], notes
 
 
-def _compare(folder: Path, options: argparse.Namespace) -> Iterator[str]:
-    """Lines of Markdown, as they become known."""
+def _compare(
+    folder: Path, options: argparse.Namespace, sections: list[plot.Section]
+) -> Iterator[str]:
+    """Lines of Markdown, as they become known; the same for the plot goes to `sections`."""
     for name, captured in SETS.items():
         data = _make_data(folder / name, captured, options.bytes)
         frames = sum(made.frames for made in data.files)
         yield ""
         what = "whole frames" if captured is None else f"{captured} captured bytes a frame"
-        yield f"### {what}: {frames:,} frames"
+        sections.append(plot.Section(f"{what}: {frames:,} frames", []))
+        yield f"### {sections[-1].title}"
         yield ""
         data.warm()
         questions = [
@@ -814,7 +828,9 @@ def _compare(folder: Path, options: argparse.Namespace) -> Iterator[str]:
         yield markdown_row(_COLUMNS)
         yield markdown_row(["---", "---", *["---:"] * (len(_COLUMNS) - 2)])
         for question in questions:
-            for row in _rows(question, _measure(question, options.runs)):
+            times = _measure(question, options.runs)
+            sections[-1].groups.append(_bars(question, times))
+            for row in _rows(question, times):
                 yield markdown_row(row)
         if not options.keep:
             shutil.rmtree(data.folder)
@@ -855,6 +871,7 @@ def _parse() -> argparse.Namespace:
     )
     add("--only", default="", metavar="TEXT", help="just the questions that contain TEXT")
     add("--markdown", metavar="PATH", help="write the report to a file too")
+    add("--plot", metavar="PATH", help="draw GB/s of every tool into an SVG file")
     return parser.parse_args()
 
 
@@ -862,9 +879,13 @@ def _report(folder: Path, options: argparse.Namespace) -> list[str]:
     _check_room(folder, options.bytes)
     lines = _head(options, shlex.join(["python", "benches/compare_offline.py", *sys.argv[1:]]))
     print("\n".join(lines), flush=True)
-    for line in _compare(folder, options):
+    sections: list[plot.Section] = []
+    for line in _compare(folder, options, sections):
         print(line, flush=True)
         lines.append(line)
+    if options.plot:
+        picture = plot.draw("GB/s of input, start-up included", sections)
+        Path(options.plot).write_text(picture, encoding="utf-8")
     return lines
 
 
