@@ -78,7 +78,7 @@ TEN = (
     "tcp src port 22 and dst net 10.64.0.0/12",
     "tcp dst port 53 and src net 10.96.0.0/12",
 )
-TEN_KEEP_AT_MOST = 0.015
+TEN_KEEP_AT_MOST = 0.02  # in a small file, chance moves 1 % to more
 PCAPY = "pcapy-ng"  # a module of Python; every other tool is a program
 FIND_HITS = (BLOBS, HOST)  # these take the frames that make_traffic counts as hits
 
@@ -321,9 +321,10 @@ def _check_one_file(data: Data) -> str:
     }
     agree = _same_records_from(peers, f"{MOST}, of one file", other, first)
     first.unlink()
-    _run(["cp", one.path, str(other)])
-    _same_bytes("cp", other, Path(one.path))
-    other.unlink()
+    if installed("cp"):
+        _run(["cp", one.path, str(other)])
+        _same_bytes("cp", other, Path(one.path))
+        other.unlink()
     return f"{MOST}, of one file: {counts[0]:,} frames: {agree}"
 
 
