@@ -51,10 +51,11 @@ static void on_fault(int slot, int number, siginfo_t *info, void *context) {
     static void handler_##slot(int number, siginfo_t *info, void *context) {                       \
         on_fault(0x##slot, number, info, context);                                                 \
     }
-#define ALL(WHAT)                                                                                  \
-    WHAT(0)                                                                                        \
-    WHAT(1) WHAT(2) WHAT(3) WHAT(4) WHAT(5) WHAT(6) WHAT(7) WHAT(8) WHAT(9) WHAT(a) WHAT(b)        \
-        WHAT(c) WHAT(d) WHAT(e) WHAT(f)
+/* clang-format off */
+#define ALL(WHAT)                                                           \
+    WHAT(0) WHAT(1) WHAT(2) WHAT(3) WHAT(4) WHAT(5) WHAT(6) WHAT(7)         \
+    WHAT(8) WHAT(9) WHAT(a) WHAT(b) WHAT(c) WHAT(d) WHAT(e) WHAT(f)
+/* clang-format on */
 #define NAME(slot) handler_##slot,
 
 ALL(HANDLER)
