@@ -3,7 +3,7 @@
  * The part of a program that compares bytes at constant offsets, laid out to run on a group of
  * frames at once: test after test, each on all frames that come to it, with bits in place of
  * jumps. That has no branch to mispredict and no instruction to decode for a frame. Where a frame
- * comes to anything else (an index register, a search), the interpreter goes on with it.
+ * comes to anything else (IPv4's options, a search), the interpreter goes on with it.
  *
  * Sound because programs only jump forward, and because tests have no side effect: a frame that is
  * tested though it never comes there costs time alone.

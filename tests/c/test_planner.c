@@ -219,6 +219,27 @@ static void a_value_loaded_alike_in_two_ways_is_known(void) {
     check_goals(&plan.tests[1], FC_PLAN_TAKE, FC_PLAN_REJECT);
 }
 
+/* Ports behind IPv4: with 20 bytes of header their places are constant, else the interpreter's. */
+static void a_header_without_options_is_asked_for_as_a_test(void) {
+    const struct fc_instruction program[] = {
+        {.code = FC_LDX_MSH, .k = 14, .on_false = 3},
+        {.code = FC_LD_H_IND, .k = 16, .on_false = 2},
+        {.code = FC_JEQ_K, .k = 443, .on_true = 0, .on_false = 1},
+        RET(1),
+        RET(0),
+    };
+    struct fc_plan plan = PLAN(program);
+    CHECK_IS(plan.count, 2);
+    CHECK_IS(plan.reach, 38);
+    CHECK_IS(plan.exit_count, 1);
+    CHECK_IS(plan.tests[0].offset, 14);
+    CHECK_IS(plan.tests[0].mask, 0xf);
+    CHECK_IS(plan.tests[0].value, 5);
+    check_goals(&plan.tests[0], 1, FC_PLAN_FIRST_EXIT);
+    CHECK_IS(plan.tests[1].offset, 36);
+    check_goals(&plan.tests[1], FC_PLAN_TAKE, FC_PLAN_REJECT);
+}
+
 /* Where A is read it was loaded by the plan, so the interpreter begins at the start; else there. */
 static void exits_begin_where_nothing_is_missing(void) {
     const struct {
@@ -231,7 +252,7 @@ static void exits_begin_where_nothing_is_missing(void) {
         {{.code = FC_JEQ_X}, true},
         {{.code = FC_JMP_IN_WIDE}, true},
         {{.code = FC_RET_A}, true},
-        {{.code = FC_LDX_MSH, .k = 14, .on_false = 1}, false},
+        {{.code = FC_LDX_MSH, .k = FC_GROUP_REACH, .on_false = 1}, false},
         {{.code = FC_LDX_IMM, .k = 14}, false},
         {{.code = FC_LD_CAPTURED}, false},
         {{.code = FC_TXA}, false},
@@ -499,6 +520,7 @@ int main(int count, char **arguments) {
     TEST(loads_reach_as_far_as_a_group_does);
     TEST(a_value_loaded_in_two_ways_is_not_known);
     TEST(a_value_loaded_alike_in_two_ways_is_known);
+    TEST(a_header_without_options_is_asked_for_as_a_test);
     TEST(exits_begin_where_nothing_is_missing);
     TEST(some_programs_have_no_plan);
     for (size_t i = 0; i < 2; i++)
