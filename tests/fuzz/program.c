@@ -2,7 +2,7 @@
  *
  * Bytes become instructions and sets. The checker must judge them as the rules say, and what it
  * takes must end, and give for every frame what the slow evaluator gives, with the frame as one
- * piece and with its tag apart.
+ * piece, with its tag apart, and in a group of others.
  *
  * Input: flags, the length of the frame and what it had on the wire; sets; the frame; instructions,
  * with flag 1 as they are (16 bytes each), else packed so that most are valid (4 bytes each; the
@@ -105,6 +105,34 @@ static void check_runs(const struct fc_program *program, const struct fc_program
     }
 }
 
+/* The frame as it is, and with one byte changed in each place; with `least` as the shortest. */
+static void check_group(const struct fc_program *program, const uint8_t *bytes, uint32_t length,
+                        uint32_t least, uint32_t wire) {
+    uint8_t *frames[FC_GROUP];
+    struct fc_group group;
+    fc_group_begin(&group, fc_program_reach(program), 262144);
+    for (uint32_t i = 0; i < FC_GROUP; i++) {
+        uint32_t captured = i % 8 == 7 ? least : length;
+        frames[i] = malloc(captured ? captured : 1);
+        HOLDS(frames[i] != NULL);
+        memcpy(frames[i], bytes, captured);
+        if (i < captured)
+            frames[i][i] ^= (uint8_t)(1 + i);
+        group.bytes[i] = frames[i];
+        group.captured[i] = captured;
+        group.wire[i] = wire + i % 3;
+    }
+    fc_group_complete(&group, UINT64_MAX, least);
+    uint64_t taken = fc_program_run_group(program, &group, UINT64_MAX);
+    uint64_t few = fc_program_run_group(program, &group, UINT64_C(0x8000000000810000));
+    HOLDS(few == (taken & UINT64_C(0x8000000000810000)));
+    for (uint32_t i = 0; i < FC_GROUP; i++) {
+        const struct fc_frame frame = fc_group_frame(&group, i);
+        HOLDS((taken >> i & 1) == (fc_program_run(program, &frame) != 0));
+        free(frames[i]);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct input input = {.at = data, .left = size};
     uint8_t flags = take_byte(&input);
@@ -156,8 +184,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     HOLDS(status == (valid ? FC_OK : FC_ERROR_PROGRAM));
     HOLDS((program != NULL) == valid);
     HOLDS(valid || bad == (sets_are_valid ? first_bad : count));
-    if (valid)
+    if (valid) {
         check_runs(program, &source, frame, (uint32_t)length, wire);
+        check_group(program, frame, (uint32_t)length, (uint32_t)length, wire);
+        check_group(program, frame, (uint32_t)length, (uint32_t)length / 2, wire);
+    }
     fc_program_free(program);
     free(instructions);
     free(frame);
