@@ -169,6 +169,11 @@ def test_what_the_two_rules_read_differently_is_refused_with_both(expression: st
     assert first != second
 
 
+def test_what_a_bare_value_may_mean_is_shown_in_plain_text() -> None:
+    assert "\x1b" not in refusal(f"port 80 or {A} or 44\xa03\x1b")
+    assert "\xa0" not in refusal(f"port 80 or {A} or 44\xa03\x1b")
+
+
 def test_what_a_bare_value_may_mean_is_shown() -> None:
     message = refusal(f"tcp and src port 80 or {A} or 443")
     assert f"    tcp and src port 80 or {A} or src port 443\n" in message

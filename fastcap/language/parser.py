@@ -345,7 +345,9 @@ class _Parser:
             at = term.at + lead_of(self.text[term.at :])
             start, rest = self.text[:at], self.text[at:].rstrip()
             own = "host" if before != "host" else "port"
-            words += f". It could be\n    {start}{before} {rest}\n    {start}{own} {rest}"
+            for number, word in enumerate((before, own)):
+                reading = plain(f"{start}{word} {rest}", 2 * _MOST_SHOWN)
+                words += f"\n    {reading}" if number else f". It could be\n    {reading}"
         self.fail(words)
 
     # ---- Our terms ---------------------------------------------------------------------------
