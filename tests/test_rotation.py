@@ -172,20 +172,21 @@ def test_a_failure_to_name_a_file_ends_the_others_under_their_names(
     error: Exception,
 ) -> None:  # fmt: skip
     """The first file stays hidden, so its frames are lost; another is open then."""
-    named = threading.Event()
+    opened, named = threading.Event(), threading.Event()
     publish = fail(error, at=0, instead_of=series.publish)
 
-    def and_tell(*words: Any) -> Segment:
+    def between_two_chunks(*words: Any) -> Segment:
+        assert opened.wait(10)
         try:
             segment: Segment = publish(*words)
             return segment
         finally:
             named.set()
 
-    monkeypatch.setattr(series, "publish", and_tell)
+    monkeypatch.setattr(series, "publish", between_two_chunks)
 
     run = Run(
-        target, series, chunk(0, 3), chunk(1, 4, ends=False), lambda: named.wait(10),
+        target, series, chunk(0, 3), chunk(1, 4, ends=False), opened.set, lambda: named.wait(10),
         chunk(1, 2, begins=False),
     )  # fmt: skip
     assert run.stopped
