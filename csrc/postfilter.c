@@ -2,6 +2,7 @@
 #include "postfilter.h"
 
 #include "guard.h"
+#include "sieve.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,9 @@ enum {
     GUESS_AHEAD = 1 << 20,   /* and for that of a range, */
     GUESS_SPAN = 8 << 20,    /* looking no further ahead than this */
     CANCEL_EVERY = 64,       /* groups between two looks at `cancel` */
+    SIFT_TURNS = 4096,       /* records of each chain that are sifted at once, at most */
+    FEW_WORDS = 4,           /* a loop of its own for sieves that have no more */
+    COARSE = 4,              /* a sieve that one frame in so many passes costs more than it saves */
     HUGE = 2 << 20,          /* mappings begin where the kernel can map so much at once */
 };
 
@@ -62,6 +66,10 @@ struct walk {
     uint32_t ahead;       /* bytes of the next record that are fetched before it is looked at */
     uint32_t skipped_at;  /* where tags begin for `skipping`; 0: it does not matter */
     bool selects;         /* by time or flow */
+    bool sifts;
+    uint64_t sifted; /* frames, */
+    uint64_t passed; /* and those that are judged */
+    struct fc_sieve sieve;
 };
 
 /* ---- Runs -------------------------------------------------------------------------------- */
@@ -193,6 +201,91 @@ static inline __attribute__((always_inline)) void fill(struct walk *walk, struct
             end_chain(going[i], FC_SCAN_CALLER);
     }
     fc_group_complete(group, present, shortest);
+}
+
+/* Walks chains until one has `share` frames that pass the sieve: just these are in the group, at
+ * their chain's places. What comes behind `share` is a constant in most of the callers. */
+static inline __attribute__((always_inline)) void sift_with(struct walk *walk, struct chain **going,
+                                                            struct fc_group *group, uint32_t count,
+                                                            uint32_t share, uint32_t word_count,
+                                                            bool differs, bool swapped) {
+    const uint32_t ahead = walk->ahead;
+    const uint32_t reach = walk->sieve.reach;
+    const uint32_t most = going[0]->scan.layout.max_captured;
+    struct fc_sieve_word words[FC_SIEVE_WORDS];
+    const uint8_t *records[MOST_CHAINS];
+    const uint8_t *quick[MOST_CHAINS];
+    uint32_t passed[MOST_CHAINS];
+    uint32_t shortest = UINT32_MAX;
+    memcpy(words, walk->sieve.words, sizeof words);
+    for (uint32_t i = 0; i < count; i++) {
+        records[i] = walk->bytes + going[i]->scan.offset;
+        quick[i] = walk->bytes + quick_before(going[i]);
+        passed[i] = 0;
+    }
+    uint32_t turn = 0;
+    uint32_t last = count; /* chains that have a record in the last turn */
+    for (bool goes_on = true; goes_on && turn < SIFT_TURNS; turn++) {
+#pragma GCC unroll 2
+        for (uint32_t i = 0; i < count; i++) {
+            const uint8_t *at = records[i];
+            const uint8_t *frame = at + FC_PCAP_RECORD_HEADER;
+            uint32_t captured = 0;
+            bool passes = true; /* near the end its words may not be there */
+            if (__builtin_expect(at < quick[i], 1))
+                captured = fc_pcap_field(at + 8, swapped);
+            if (__builtin_expect(captured - reach <= most - reach, 1)) {
+                passes = fc_sieve_passes(words, word_count, differs, frame);
+            } else if (captured - 1 >= most) {
+                uint32_t found = 0;
+                if (!next_record(going[i], (size_t)(at - walk->bytes), &found)) {
+                    last = i;
+                    goes_on = false;
+                    break;
+                }
+                captured = found;
+            }
+            records[i] = frame + captured;
+            __builtin_prefetch(records[i]);
+            __builtin_prefetch(records[i] + ahead);
+            if (__builtin_expect(passes, 0)) {
+                uint32_t place = i * share + passed[i]++;
+                group->bytes[place] = frame;
+                group->captured[place] = captured;
+                group->wire[place] = fc_pcap_field(at + 12, swapped);
+                shortest = captured < shortest ? captured : shortest;
+                goes_on &= passed[i] < share;
+            }
+        }
+    }
+    uint64_t present = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t frames = turn - (i >= last);
+        going[i]->scan.offset = (size_t)(records[i] - walk->bytes);
+        going[i]->frames_read += frames;
+        walk->sifted += frames;
+        walk->passed += passed[i];
+        present |= lowest(passed[i]) << i * share;
+        if (!going[i]->ended && going[i]->scan.offset >= going[i]->stop)
+            end_chain(going[i], FC_SCAN_CALLER);
+    }
+    fc_group_complete(group, present, shortest);
+}
+
+static void sift(struct walk *walk, struct chain **going, uint32_t count, uint32_t share,
+                 struct fc_group *group, bool swapped) {
+    const struct fc_sieve *sieve = &walk->sieve;
+    bool many = sieve->count > FEW_WORDS;
+    if (count != FEW_CHAINS || swapped)
+        sift_with(walk, going, group, count, share, FC_SIEVE_WORDS, true, swapped);
+    else if (fc_sieve_differs(sieve))
+        sift_with(walk, going, group, FEW_CHAINS, share, FC_SIEVE_WORDS, true, false);
+    else if (many)
+        sift_with(walk, going, group, FEW_CHAINS, share, FC_SIEVE_WORDS, false, false);
+    else
+        sift_with(walk, going, group, FEW_CHAINS, share, FEW_WORDS, false, false);
+    if (walk->sifted >= SIFT_TURNS && walk->passed > walk->sifted / COARSE)
+        walk->sifts = false;
 }
 
 static bool is_wanted(const struct walk *walk, const struct fc_group *group, uint32_t place) {
@@ -349,7 +442,10 @@ static inline __attribute__((always_inline)) int run_chains(struct walk *walk, s
             return FC_OK;
         if (turn % CANCEL_EVERY == 0 && fc_cancel_is_set(walk->postfilter->cancel))
             return FC_ERROR_CANCELLED;
-        fill(walk, going, left, FC_GROUP / left, &group, swapped);
+        if (walk->sifts)
+            sift(walk, going, left, FC_GROUP / left, &group, swapped);
+        else
+            fill(walk, going, left, FC_GROUP / left, &group, swapped);
         int status = judge(walk, going, left, FC_GROUP / left, &group);
         if (status < 0)
             return status;
@@ -489,6 +585,29 @@ static uint32_t reach_of(const struct fc_postfilter *postfilter) {
     return reach;
 }
 
+/* The words that all frames hold which matter; not all matter where an output takes the rest, or
+ * where they are counted up to a limit. */
+static void prepare_sieve(struct walk *walk) {
+    const struct fc_postfilter *postfilter = walk->postfilter;
+    struct fc_sieve *sieve = &walk->sieve;
+    if (postfilter->rest || postfilter->limit != UINT64_MAX)
+        return;
+    for (uint32_t i = 0; i < postfilter->outputs; i++) {
+        struct fc_sieve more;
+        if (postfilter->programs[i] == NULL)
+            return;
+        fc_program_sieve(postfilter->programs[i], &more);
+        fc_sieve_join(sieve, &more);
+    }
+    if (walk->skipped_at != 0)
+        fc_sieve_add_tags(sieve, walk->skipped_at);
+    for (uint32_t i = sieve->count; i < FC_SIEVE_WORDS; i++)
+        sieve->words[i] = (struct fc_sieve_word){.value = 1}; /* never */
+    struct fc_pcap_layout layout = postfilter->convert.from;
+    walk->sifts = sieve->weight <= (UINT64_C(1) << 32) / COARSE && sieve->reach <= layout.snaplen &&
+                  sieve->reach <= layout.max_captured;
+}
+
 /* ---- One walk ---------------------------------------------------------------------------- */
 
 /* Everything of one call, so that it can be freed wherever a walk ends. Offsets are those of
@@ -516,6 +635,7 @@ static int call_prepare(struct call *call, const struct fc_postfilter *postfilte
     call->walk.ahead = FC_PCAP_RECORD_HEADER - 1 + (call->walk.reach > 34 ? call->walk.reach : 34);
     call->walk.selects = postfilter->since_ns != INT64_MIN || postfilter->until_ns != INT64_MAX ||
                          postfilter->sample != 0;
+    prepare_sieve(&call->walk);
     call->walk.tracks =
         calloc((size_t)MOST_CHAINS * postfilter->outputs, sizeof *call->walk.tracks);
     return call->walk.tracks ? FC_OK : FC_ERROR_MEMORY;

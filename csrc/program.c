@@ -496,6 +496,15 @@ uint32_t fc_program_reach(const struct fc_program *program) {
     return reach < tags ? tags : reach;
 }
 
+void fc_program_sieve(const struct fc_program *program, struct fc_sieve *sieve) {
+    *sieve = (struct fc_sieve){.weight = FC_SIEVE_ANYTHING};
+    if (fc_program_reach(program) == 0)
+        return;
+    fc_sieve_of_plan(&program->plan, sieve);
+    if (program->tags_at != 0)
+        fc_sieve_add_tags(sieve, program->tags_at);
+}
+
 static uint64_t go_on(const struct fc_program *program, const struct fc_group *group,
                       uint64_t frames, uint32_t start) {
     uint64_t taken = 0;

@@ -23,6 +23,7 @@
 #include "group.h"
 #include "instruction.h"
 #include "set.h"
+#include "sieve.h"
 #include "status.h"
 #include "wide_set.h"
 
@@ -70,6 +71,9 @@ uint32_t fc_program_run(const struct fc_program *program, const struct fc_frame 
 /* How many bytes of a frame a group should reach for, so that frames are judged together; 0 where
  * they are judged one by one. */
 uint32_t fc_program_reach(const struct fc_program *program);
+
+/* What all frames that the program takes pass. */
+void fc_program_sieve(const struct fc_program *program, struct fc_sieve *sieve);
 
 /* Those of some frames of a group that the program takes. The frames are in one piece each. */
 uint64_t fc_program_run_group(const struct fc_program *program, struct fc_group *group,

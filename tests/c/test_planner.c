@@ -357,11 +357,32 @@ static void frames_free(struct frames *frames) {
         free(frames->blocks[i]);
 }
 
+static uint64_t told_apart; /* frames that did not pass a program's sieve */
+
+/* Frames that are taken pass. */
+static void check_sieve(const struct fc_program *program, const struct fc_group *group,
+                        uint64_t taken) {
+    struct fc_sieve sieve;
+    fc_program_sieve(program, &sieve);
+    if (sieve.weight == FC_SIEVE_ANYTHING)
+        return;
+    for (uint64_t left = group->present; left != 0;) {
+        uint32_t place = fc_group_next(&left);
+        bool differs = fc_sieve_differs(&sieve);
+        if (fc_group_captured(group, place) < sieve.reach ||
+            fc_sieve_passes(sieve.words, sieve.count, differs, group->bytes[place]))
+            continue;
+        CHECK((taken >> place & 1) == 0);
+        told_apart++;
+    }
+}
+
 /* Against each frame alone, which test_program.c compares with the slow evaluator. */
 static void check_group(const struct fc_program *program, struct frames *frames, uint64_t asked) {
     asked &= frames->group.present;
     uint64_t taken = fc_program_run_group(program, &frames->group, asked);
     CHECK((taken & ~asked) == 0);
+    check_sieve(program, &frames->group, taken);
     for (uint64_t left = asked; left != 0;) {
         uint32_t place = fc_group_next(&left);
         const struct fc_frame frame = fc_group_frame(&frames->group, place);
@@ -432,6 +453,7 @@ static void groups_are_judged_as_frames_are(void) {
         fc_program_free(two.program);
     }
     CHECK(planned > 3000);
+    CHECK(told_apart > 1000);
 }
 
 /* More tests, and more exits, than a plan has room for. */

@@ -165,9 +165,27 @@ static const struct fc_instruction by_type_as_it_is[] = {
     {.code = 0x06, .k = 0},
 };
 
+/* One frame in hundreds, so that most are told apart by a sieve. */
+static const struct fc_instruction by_words[] = {
+    {.code = 0x30, .k = 7, .on_false = 5},
+    {.code = 0x15, .k = 9, .on_true = 3, .on_false = 0},
+    {.code = 0x28, .k = 41, .on_false = 3},
+    {.code = 0x54, .k = 0xff0f},
+    {.code = 0x15, .k = 0x1204, .on_true = 0, .on_false = 1},
+    {.code = 0x06, .k = 1},
+    {.code = 0x06, .k = 0},
+};
+
+static const struct fc_instruction by_words_behind_tags[] = {
+    {.code = 0x30, .flags = FC_SKIPS_TAGS, .k = 20, .on_false = 2},
+    {.code = 0x15, .k = 7, .on_true = 0, .on_false = 1},
+    {.code = 0x06, .k = 1},
+    {.code = 0x06, .k = 0},
+};
+
 static const struct fc_instruction by_nothing[] = {{.code = 0x06, .k = 0}};
 
-enum { FIRST_BYTE, PLAN, LENGTH, TYPE, TYPE_AS_IT_IS, NOTHING, FILTERS };
+enum { FIRST_BYTE, PLAN, LENGTH, TYPE, TYPE_AS_IT_IS, WORDS, WORDS_BEHIND_TAGS, NOTHING, FILTERS };
 
 #define SOURCE(array, tags) {.instructions = array, .count = COUNT(array), .tags_at = tags}
 static const struct fc_program_source sources[FILTERS] = {
@@ -176,6 +194,8 @@ static const struct fc_program_source sources[FILTERS] = {
     [LENGTH] = SOURCE(by_length, 0),
     [TYPE] = SOURCE(by_type, 12),
     [TYPE_AS_IT_IS] = SOURCE(by_type_as_it_is, 0),
+    [WORDS] = SOURCE(by_words, 0),
+    [WORDS_BEHIND_TAGS] = SOURCE(by_words_behind_tags, 12),
     [NOTHING] = SOURCE(by_nothing, 0),
 };
 static struct fc_program *programs[FILTERS];
@@ -498,7 +518,8 @@ static void bytes_may_end_anywhere(void) {
     made_traffic(&made, &layout, 12, 40);
     for (size_t length = 0; length <= made.length; length++) {
         uint8_t *bytes = block_copy(made.bytes, length);
-        const struct fc_program *const *all[] = {everything, with(FIRST_BYTE), with(PLAN)};
+        const struct fc_program *const *all[] = {everything, with(FIRST_BYTE), with(PLAN),
+                                                 with(WORDS)};
         check_about("%zu bytes", length);
         for (size_t i = 0; i < COUNT(all); i++) {
             struct fc_postfilter postfilter = postfilter_of(layout, all[i]);
@@ -624,6 +645,61 @@ static void frames_that_a_tag_hides_are_counted(void) {
         check_about("frames of up to %u bytes", longest);
         check_in_memory(&postfilter, made.bytes, made.length);
         postfilter.limit = 20;
+        check_in_memory(&postfilter, made.bytes, made.length);
+        made_free(&made);
+    }
+}
+
+/* ---- Sieves ------------------------------------------------------------------------------ */
+
+static struct made tagged_traffic(const struct fc_pcap_layout *layout, uint32_t longest) {
+    const char types[][3] = {"\x08\0", "\x81\0", "\x88\xa8", "\x91\0", "\x86\xdd"};
+    struct made made = {0};
+    for (uint32_t i = 0; made.length < 3 * CHAIN; i++) {
+        uint32_t captured = random_below(20) ? longest : random_below(longest + 1);
+        made_record(&made, layout->swapped, 1700000000 + i / 100, i % 100, captured, captured + 1);
+        if (captured > 20 && random_below(4) == 0)
+            memcpy(made.bytes + made.length - captured + 12, types[random_below(5)], 2);
+    }
+    made_exact(&made);
+    return made;
+}
+
+static void most_frames_are_told_apart_and_none_is_lost(void) {
+    const struct fc_program *const two[] = {programs[WORDS], programs[WORDS_BEHIND_TAGS]};
+    const uint32_t sizes[] = {41, 42, 43, 44, 60, 260, 1500};
+    for (uint32_t i = 0; i < 4 * COUNT(sizes); i++) {
+        struct fc_pcap_layout layout = layout_number(i);
+        struct made made = tagged_traffic(&layout, sizes[i / 4]);
+        int fd = file_of(&made);
+        struct fc_postfilter postfilter = postfilter_of(layout, two);
+        postfilter.outputs = i & 1 ? 2 : 1;
+        postfilter.keep = random_below(4);
+        postfilter.skipping = i & 2 ? programs[WORDS_BEHIND_TAGS] : NULL;
+        if (random_below(4) == 0)
+            postfilter.since_ns = INT64_C(1700000005) * 1000000000;
+        check_about("frames of %u bytes, layout %u", sizes[i / 4], i & 3);
+        check_in_memory(&postfilter, made.bytes, made.length);
+        check_whole(&postfilter, fd, &made);
+        check_random_splits(&postfilter, fd, &made, 1);
+        close(fd);
+        made_free(&made);
+    }
+}
+
+/* All pass at first, then none, then all: the walk may change its way at any moment. */
+static void a_sieve_that_all_pass_is_given_up(void) {
+    for (uint32_t i = 0; i < 12; i++) {
+        struct fc_pcap_layout layout = layout_number(i);
+        struct made made = {0};
+        for (uint32_t record = 0; record < 24000; record++) {
+            bool take = (record < 5000 && i % 3 != 1) || (record > 15000 && i % 3 != 2);
+            made_record(&made, layout.swapped, 1700000000, record, 60, 60);
+            made.bytes[made.length - 60 + 7] = take ? 9 : 8;
+        }
+        made_exact(&made);
+        const struct fc_postfilter postfilter = postfilter_of(layout, with(WORDS));
+        check_about("layout %u, pattern %u", i & 3, i % 3);
         check_in_memory(&postfilter, made.bytes, made.length);
         made_free(&made);
     }
@@ -1103,7 +1179,8 @@ static void files_that_lie_are_walked_right(void) {
         struct fc_pcap_layout layout = layout_number(i);
         struct made made = lies_of(&layout, kind, longest);
         int fd = file_of(&made);
-        struct fc_postfilter postfilter = postfilter_of(layout, i % 3 ? with(PLAN) : everything);
+        const struct fc_program *const *all[] = {everything, with(PLAN), with(WORDS)};
+        struct fc_postfilter postfilter = postfilter_of(layout, all[i % 3]);
         postfilter.convert.to = layout_number(i / 2);
         check_about("lie %u, frames of up to %u", kind, longest);
         redone[kind] += check_in_memory(&postfilter, made.bytes, made.length);
@@ -1152,7 +1229,8 @@ static void a_short_frame_at_the_end_is_not_read_on(void) {
         made_record(&made, layout.swapped, 1700000000, count, count % 34, 61);
         made_exact(&made);
         CHECK(made.length > FEW_CHAINS * CHAIN);
-        const struct fc_postfilter postfilter = postfilter_of(layout, with(PLAN));
+        const struct fc_postfilter postfilter =
+            postfilter_of(layout, with(count % 2 ? PLAN : WORDS));
         check_about("%u records", count);
         check_in_memory(&postfilter, made.bytes, made.length);
         made_free(&made);
@@ -1434,6 +1512,8 @@ int main(int count, char **arguments) {
     TEST(the_rest_alone_takes_every_frame);
     TEST(a_number_of_outputs_that_cannot_be_is_refused);
     TEST(frames_that_a_tag_hides_are_counted);
+    TEST(most_frames_are_told_apart_and_none_is_lost);
+    TEST(a_sieve_that_all_pass_is_given_up);
     TEST(times_are_from_and_before);
     TEST(frames_outside_the_time_are_nobodys);
     TEST(one_flow_of_so_many_is_judged);
