@@ -590,11 +590,11 @@ def test_version_and_help() -> None:
 def test_start_up_imports_only_what_is_needed(source: str) -> None:
     """Time is measured in benches; here only that the slow imports are not made."""
     code = (
-        "import sys, fastcap.cli.__main__ as m\n"
+        "import atexit, sys, fastcap.cli.__main__ as m\n"
+        "slow = ('numpy', 'rich', 'click', 'pcapy', 'asyncio')\n"
+        "atexit.register(lambda: print([n for n in slow if n in sys.modules]))\n"
         "sys.argv = ['fastcap', {words}]\n"
-        "try: m.main()\n"
-        "except SystemExit: pass\n"
-        "print([n for n in ('numpy', 'rich', 'click', 'pcapy', 'asyncio') if n in sys.modules])"
+        "m.main()"
     )
     for words, imported in (
         ("'--version'", []),
@@ -607,3 +607,47 @@ def test_start_up_imports_only_what_is_needed(source: str) -> None:
             [sys.executable, "-c", script], capture_output=True, text=True, check=True
         )
         assert done.stdout.splitlines()[-1] == str(imported)
+
+
+@pytest.mark.parametrize(
+    ("before", "left"),
+    [
+        ("", ["end"]),
+        ("sys.settrace(lambda *_: None)", ["by exception", "end"]),
+        ("sys.setprofile(lambda *_: None)", ["by exception", "end"]),
+        ("threading.Timer(0.5, print, ['thread']).start()", ["by exception", "thread", "end"]),
+    ],
+)
+def test_the_process_is_left_at_once_unless_somebody_is_still_there(
+    source: str, before: str, left: list[str]
+) -> None:
+    script = (
+        "import atexit, sys, threading, fastcap.cli.__main__ as m\n"
+        "atexit.register(print, 'end')\n"
+        f"sys.argv = ['fastcap', 'filter', '', {source!r}, '--count']\n"
+        f"{before}\n"
+        "try: m.main()\n"
+        "except SystemExit: print('by exception'); raise"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["100", *left]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_cannot_be_printed_is_said_and_seen_in_the_status(
+    source: str, unbuffered: str
+) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*FASTCAP, "filter", "", source, "--count"],
+            stdout=full, stderr=subprocess.PIPE, env=environment, check=False,
+        )  # fmt: skip
+        nothing = subprocess.run(
+            [*FASTCAP, "filter", "", source, "--count"], stderr=full, env=environment, check=False
+        )
+    assert done.returncode not in (0, 2, 3, 130)
+    assert done.stderr.startswith(b"fastcap: No space left on device\n")
+    assert nothing.returncode == 0
