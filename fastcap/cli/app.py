@@ -59,6 +59,7 @@ class _Commands(click.Group):
             raise FastcapError(
                 f"fastcap {cmd_name} needs Linux: this one was built without it"
             ) from None
+        gc.freeze()  # what was imported stays: the first collection need not walk it
         gc.enable()
         command: click.Command = module.command
         return command
