@@ -12,7 +12,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from fastcap._native.cancel import Cancel
 from fastcap._native.memory import Memory
@@ -28,6 +28,12 @@ from fastcap.segments import Span
 from fastcap.selection import Selection
 from fastcap.streams import read_stream
 from fastcap.tasks import Job, Kept, Result, Task, run_task
+from fastcap.workers import Workers
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+    from fastcap.waiting import Work
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes of all files, from another thread."""
@@ -78,8 +84,8 @@ class Run:
     def run(self, outputs: list[Output], executor: Executor | None, cancel: Cancel) -> FilterResult:
         """Reads everything, and finishes the outputs; whatever fails, what was not finished is
         removed."""
-        own = None if executor else ThreadPoolExecutor(self.jobs, "fastcap-worker")
-        commit = _Committer(self, outputs, executor or own, own, cancel)  # type: ignore[arg-type]
+        own = Workers(self.jobs)
+        commit = _Committer(self, outputs, executor or own, cancel)
         try:
             commit.all()
             commit.flush()
@@ -94,6 +100,7 @@ class Run:
             raise
         finally:
             commit.close()
+            own.close()
         return self.result
 
     def job(self, source: Source) -> Job:
@@ -165,20 +172,18 @@ class _Committer:
         self,
         run: Run,
         outputs: list[Output],
-        executor: Executor,
-        own: Executor | None,
+        executor: Executor | Workers,
         cancel: Cancel,
     ) -> None:
         self.run = run
         self.outputs = outputs
         self.closed: set[int] = set()  # outputs whose reader went away
         self.executor = executor
-        self.own = own  # the executor, where it is ours to shut down
         self.cancel = cancel
         # and the one that is being committed
         self.memory = Memory((run.in_flight + 1) * len(run.programs))
         self.tasks = run.tasks()
-        self.pending: deque[tuple[int, Task | None, Future[Result] | None]] = deque()
+        self.pending: deque[tuple[int, Task | None, Future[Result] | Work[Result] | None]] = deque()
         self.number = -1  # of the input that is being committed
         self.expected = 0  # offset in it of the next record
         self.ended = False  # nothing more of it counts: damage
@@ -226,7 +231,7 @@ class _Committer:
     def report(self) -> InputReport:
         return self.run.result.inputs[self.number]
 
-    def range(self, task: Task, future: Future[Result]) -> None:
+    def range(self, task: Task, future: Future[Result] | Work[Result]) -> None:
         result = future.result()
         if result.start != self.expected:
             result = self.redo(task)
@@ -328,8 +333,6 @@ class _Committer:
             if future is not None:
                 future.cancel()
         self.pending.clear()
-        if self.own is not None:
-            self.own.shutdown(wait=True, cancel_futures=True)
 
 
 def _size_now(source: Source) -> int:

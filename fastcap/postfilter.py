@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Executor
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastcap._native.cancel import Cancel
@@ -22,6 +21,8 @@ from fastcap.selection import select
 from fastcap.waiting import run_waiting
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from fastcap.times import Moment
 
 MOST_JOBS = 1024
