@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from fastcap.formats.pcap import HEADER_SIZE, FileHeader
@@ -21,19 +20,32 @@ class Damage(NamedTuple):
         return f"at byte {self.offset:,}: {self.reason}; {rest} not read"
 
 
-@dataclass
-class InputReport:
+class _Record:
+    """Of a data class what is of use here: importing dataclasses takes longer than an empty run."""
+
+    def __repr__(self) -> str:
+        content = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({content})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment] # as of all that is compared by content and changes
+
+
+class InputReport(_Record):
     """What was read of one input. `span` is of the matching frames; `bytes_read` counts its header
     and whole records. `tagged_missed`: frames with VLAN tags that the filter rejects and would take
     without them."""
 
-    path: str
-    header: FileHeader
-    frames_read: int = 0
-    tagged_missed: int = 0
-    bytes_read: int = HEADER_SIZE
-    span: Span = field(default_factory=Span)
-    damage: list[Damage] = field(default_factory=list)
+    def __init__(self, path: str, header: FileHeader) -> None:
+        self.path = path
+        self.header = header
+        self.frames_read = 0
+        self.tagged_missed = 0
+        self.bytes_read = HEADER_SIZE
+        self.span = Span()
+        self.damage: list[Damage] = []
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -44,20 +56,20 @@ class InputReport:
         }
 
 
-@dataclass
-class FilterResult:
+class FilterResult(_Record):
     """What a run read, kept and wrote. `notes` are lines that the user should see: what the
     output cannot hold, what lies beside it. `reader_left` says that a pipe's reader closed it
     before the end, which is no error: they had enough. `ranges_redone` and `chains_redone` count
     wrong guesses of where records begin."""
 
-    inputs: list[InputReport]
-    outputs: list[Segment] = field(default_factory=list)
-    elapsed_s: float = 0.0
-    notes: list[str] = field(default_factory=list)
-    reader_left: bool = False
-    ranges_redone: int = 0
-    chains_redone: int = 0
+    def __init__(self, inputs: list[InputReport]) -> None:
+        self.inputs = inputs
+        self.outputs: list[Segment] = []
+        self.elapsed_s = 0.0
+        self.notes: list[str] = []
+        self.reader_left = False
+        self.ranges_redone = 0
+        self.chains_redone = 0
 
     @property
     def frames_read(self) -> int:

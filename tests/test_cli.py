@@ -591,7 +591,7 @@ def test_start_up_imports_only_what_is_needed(source: str) -> None:
     """Time is measured in benches; here only that the slow imports are not made."""
     code = (
         "import atexit, sys, fastcap.cli.__main__ as m\n"
-        "slow = ('numpy', 'rich', 'click', 'pcapy', 'asyncio')\n"
+        "slow = ('numpy', 'rich', 'click', 'pcapy', 'asyncio', 'logging', 'dataclasses')\n"
         "atexit.register(lambda: print([n for n in slow if n in sys.modules]))\n"
         "sys.argv = ['fastcap', {words}]\n"
         "m.main()"

@@ -155,6 +155,17 @@ def test_threads_and_processes_give_the_same_bytes(
     assert outputs[0].startswith(expected(data))
 
 
+def test_results_of_equal_content_are_equal_and_show_it(tmp_path: Path) -> None:
+    source = pcaps.write(tmp_path / "in.pcap", pcaps.capture([Frame(10**18, 60, bytes(60))]))
+    one, two = (fastcap.filter_files("", [source]).inputs[0] for _ in range(2))
+    assert one == two
+    assert repr(one) == repr(two)
+    assert repr(one).startswith(f"InputReport(path={source!r}, header=FileHeader(")
+    two.frames_read += 1
+    assert one != two
+    assert one != (one.path, one.header)
+
+
 def test_an_executor_that_was_given_is_left_running(tmp_path: Path) -> None:
     source = pcaps.write(tmp_path / "in.pcap", pcaps.header())
     with ThreadPoolExecutor(1) as threads:
