@@ -26,7 +26,6 @@ from fastcap.outputs import ClosedPipe, Output
 from fastcap.results import Damage, FilterResult, InputReport
 from fastcap.segments import Span
 from fastcap.selection import Selection
-from fastcap.streams import read_stream
 from fastcap.tasks import Job, Kept, Result, Task, run_task
 from fastcap.workers import Workers
 
@@ -273,6 +272,8 @@ class _Committer:
         return self.executor.submit(run_task, exact, self.cancel, self.memory).result()
 
     def stream(self, source: Source) -> None:
+        from fastcap.streams import read_stream  # no file needs it
+
         job = self.run.job(source)
         if self.left is not None:
             job = job._replace(limit=self.left)
