@@ -10,10 +10,9 @@ The names below are imported when they are first used: the command line starts i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # importing it takes longer than the rest of --version
 if TYPE_CHECKING:
     from fastcap.account import Account
     from fastcap.capture import Capture, CaptureResult

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import NoReturn
 
 
 def main() -> None:
@@ -21,13 +20,15 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
 
-    _leave(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    _leave_at_once(status)
+    sys.exit(status)
 
 
-def _leave(status: int) -> NoReturn:
-    """As sys.exit, but the kernel gets the memory back at once, where the interpreter would first
-    take every module and object apart: 8 ms. What it would do for others is done: functions for
-    its end are called, and what was printed is written, or it says itself that it could not be."""
+def _leave_at_once(status: int) -> None:
+    """Where nobody misses the interpreter's own end, which takes every module and object apart
+    before the kernel gets their memory. What it would do for others is done here: functions for
+    the end are called, and what was printed is written; where it cannot be, it says so itself."""
     import atexit
     import threading
 
@@ -35,7 +36,6 @@ def _leave(status: int) -> NoReturn:
         atexit._run_exitfuncs()
         if _is_flushed():
             os._exit(status)
-    sys.exit(status)
 
 
 def _is_watched() -> bool:
