@@ -1,5 +1,6 @@
-"""How long from the start of the process until `fastcap filter` is in its C loop, and for
-`fastcap --version` as a whole? Run it with the Python of an ordinary installation:
+"""How long from the start of the process until `fastcap filter` is in its C loop, and how long in
+all, on a capture of one frame? And for `fastcap --version`? Run it with the Python of an ordinary
+installation:
 
     python benches/startup.py
 
@@ -51,10 +52,10 @@ def to_c_loop(expression: str, folder: str) -> float:
     return int(done.stderr) / 1e6
 
 
-def whole(*command: str) -> float:
+def whole(*command: str, cwd: str = "/") -> float:
     """Milliseconds of a whole command."""
     started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, cwd="/")
+    subprocess.run(command, check=True, capture_output=True, cwd=cwd)
     return (time.perf_counter() - started) * 1e3
 
 
@@ -65,12 +66,21 @@ def show(what: str, times: list[float]) -> None:
 def main() -> None:
     script = str(Path(sys.executable).parent / "fastcap")
     show("python -c pass", [whole(sys.executable, "-c", "pass") for _ in range(RUNS)])
+    show(
+        "python -c 'import click'",
+        [whole(sys.executable, "-c", "import click") for _ in range(RUNS)],
+    )
     show("fastcap --version", [whole(script, "--version") for _ in range(RUNS)])
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "one.pcap").write_bytes(CAPTURE)
         for name, text in (("two Blobs", BLOBS), ("tcp port 443", "tcp port 443")):
             times = [to_c_loop(text, folder) for _ in range(RUNS)]
             show(f"fastcap filter, {name}, to its C loop", times)
+            command = (script, "filter", text, "one.pcap", "--count")
+            show(
+                f"fastcap filter, {name}, in all",
+                [whole(*command, cwd=folder) for _ in range(RUNS)],
+            )
 
 
 if __name__ == "__main__":
