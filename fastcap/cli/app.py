@@ -103,7 +103,7 @@ def run(arguments: list[str]) -> int:
         return _refuse(error.format_message(), _place(error), exit_codes.USAGE)
     except FastcapError as error:
         return _refuse(str(error), "fastcap", error.exit_status)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # the latter is what click makes of the former
         return _reader_left()
     except OSError as error:
         what = f"{error.filename or ''}: {error.strerror}".lstrip(": ")
@@ -155,11 +155,12 @@ def _refuse(message: str, place: str, status: int) -> int:
 
 def _drop_what_could_not_be_said() -> None:
     """Python would try once more at the end, and make another exit status of it."""
-    try:
-        if sys.stderr is not None:
-            sys.stderr.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def _reader_left() -> int:
