@@ -277,7 +277,8 @@ class _Committer:
         job = self.run.job(source)
         if self.left is not None:
             job = job._replace(limit=self.left)
-        for result in read_stream(source, job, self.to_skip, self.cancel, self.memory):
+        pieces = read_stream(source, job, self.to_skip, self.cancel, self.memory)
+        for result, self.to_skip in pieces:
             self.commit(result)
             if result.damage is not None:
                 self.damaged(result, None)

@@ -21,9 +21,10 @@ _POLL_MS = 50
 
 def read_stream(
     source: Source, job: Job, skip: int, cancel: Cancel, memory: Memory
-) -> Iterator[Result]:
+) -> Iterator[tuple[Result, int]]:
     """Results of a stream's pieces in order, with offsets that count from the stream's start, up
-    to the limit of `job`, without the first `skip` frames that it takes."""
+    to the limit of `job`, without the first `skip` frames that it takes; and with each, how many
+    of these are still to come."""
     assert source.fd is not None
     offset = HEADER_SIZE
     waiting = b""
@@ -42,10 +43,11 @@ def read_stream(
             result = run_bytes(memoryview(piece), job, cancel, memory)
         used = result.end
         unfinished = result.cut and not at_end  # the record goes on in the next piece
-        yield result._replace(
+        result = result._replace(
             start=offset, end=offset + used, damage=None if unfinished else result.damage
         )
-        if result.damage is not None and not unfinished:
+        yield result, skip
+        if result.damage is not None:
             return
         offset += used
         if job.limit != NO_LIMIT:

@@ -218,6 +218,17 @@ def test_skip_leaves_out_the_first_matching_frames(
     assert int(done.stdout) == len(taken("tcp", frames[:1000])) - 9
 
 
+def test_a_stream_and_files_skip_as_one(sources: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out.pcap"
+    for skip in (5, 999, 1_000, 1_001, 2_500):
+        done = subprocess.run(
+            [sys.executable, "-m", "fastcap", "filter", "", "-", *sources[1:], "--skip", str(skip),
+             "-o", out, "--force"],
+            input=Path(sources[0]).read_bytes(), capture_output=True, check=True,
+        )  # fmt: skip
+        assert len(read(out)) == 3_000 - skip, done.stderr
+
+
 def test_a_sample_is_of_whole_flows_in_both_directions(rng: random.Random, tmp_path: Path) -> None:
     frames = []
     for flow in range(2_000):
