@@ -29,16 +29,18 @@ def read_stream(
     offset = HEADER_SIZE
     waiting = b""
     at_end = False
-    while not at_end and job.limit > 0:
-        piece = _gather(source, waiting, cancel)
-        at_end = len(piece) == len(waiting)
+    skipped = False  # up to a frame inside the piece, the rest of which is at hand
+    while (skipped or not at_end) and job.limit > 0:
+        piece = waiting if skipped else _gather(source, waiting, cancel)
+        at_end = at_end if skipped else len(piece) == len(waiting)
+        skipped = False
         if skip > 0:
             result = run_bytes(
                 memoryview(piece), job._replace(limit=skip, keep=False), cancel, memory
             )
             skip -= result.taken
-            at_end = at_end and skip > 0  # else the rest of the piece is still to be read
-            result = result.skipped() if skip == 0 else result._replace(taken=0, kept=())
+            skipped = skip == 0
+            result = result.skipped() if skipped else result._replace(taken=0, kept=())
         else:
             result = run_bytes(memoryview(piece), job, cancel, memory)
         used = result.end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import random
 import subprocess
 import sys
@@ -227,6 +228,21 @@ def test_a_stream_and_files_skip_as_one(sources: list[str], tmp_path: Path) -> N
             input=Path(sources[0]).read_bytes(), capture_output=True, check=True,
         )  # fmt: skip
         assert len(read(out)) == 3_000 - skip, done.stderr
+
+
+def test_what_is_there_behind_skipped_frames_of_a_stream_is_not_waited_for(
+    sources: list[str],
+) -> None:
+    words = ["filter", "", "-", "--skip", "9", "-c", "3", "--count"]
+    reading, writing = os.pipe()
+    os.write(writing, Path(sources[0]).read_bytes()[:40_000])  # and then neither more nor an end
+    done = subprocess.run(
+        [sys.executable, "-m", "fastcap", *words], stdin=reading, capture_output=True, timeout=30,
+        check=True,
+    )  # fmt: skip
+    os.close(writing)
+    os.close(reading)
+    assert done.stdout == b"3\n"
 
 
 def test_a_sample_is_of_whole_flows_in_both_directions(rng: random.Random, tmp_path: Path) -> None:
