@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from fastcap.times import Moment
 
 MOST_SAMPLE = 0x7FFFFFFF
+MOST_SKIPPED = 1 << 62
+_FARTHEST = 1 << 62  # nanoseconds since 1970, beyond what a record can say
 # enum fc_flow_link of csrc/flow.h, by the link type's number in files
 _FLOW_LINKS = {ETHERNET: 1, 113: 2, 276: 3, 101: 4, 228: 4, 229: 4}
 
@@ -47,11 +49,15 @@ def select(
     local: list[str] = []
     times = []
     for name, given, none in (("since", since, FIRST_TIME), ("until", until, LAST_TIME)):
-        times.append(none if given is None else nanoseconds(name, given, sources, local))
+        if given is None:
+            times.append(none)
+        else:
+            exact = nanoseconds(name, given, sources, local)
+            times.append(max(-_FARTHEST, min(exact, _FARTHEST)))
     if times[0] >= times[1]:
         raise UsageError("since is not before until: nothing lies between them")
-    if skip < 0:
-        raise UsageError(f"skip is 0 or more, not {skip}")
+    if not 0 <= skip <= MOST_SKIPPED:
+        raise UsageError(f"skip is 0 to {MOST_SKIPPED:,}, not {skip}")
     notes = [f"{' and '.join(local)}: no zone, so it is local time"] if local else []
     link = 0 if sample is None else _flow_link(sample, sources[0].header.linktype)
     return Selection(times[0], times[1], sample or 0, link, skip, tuple(notes))

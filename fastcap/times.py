@@ -17,9 +17,9 @@ Moment = Union[str, datetime.datetime, int]  # noqa: UP007 - names a type at run
 _SECOND = 1_000_000_000
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt _](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,9})\d*)?)?)?\s*"
-    r"([Zz]|[+-]\d\d:?\d\d)?"
+    r"([Zz]|[+-]\d\d:?[0-5]\d)?"
 )
-_RELATIVE = re.compile(r"\+(\d+)(?:\.(\d{1,9})\d*)?\s*(ms|us|ns|s|m|h|d)?")
+_RELATIVE = re.compile(r"\+(\d{1,18})(?:\.(\d{1,9})\d*)?\s*(ms|us|ns|s|m|h|d)?")
 _UNITS = {"ns": 1, "us": 1000, "ms": 10**6, "s": _SECOND, "m": 60 * _SECOND,
           "h": 3600 * _SECOND, "d": 86400 * _SECOND}  # fmt: skip
 
@@ -41,27 +41,28 @@ def nanoseconds(name: str, given: Moment, sources: list[Source], local: list[str
         if match is None:
             raise ValueError
         day, minutes, seconds, fraction, zone = match.groups()
+        leaps = seconds == "60"  # a leap second, which POSIX takes for the second after it
         zone = "+00:00" if zone in ("Z", "z") else zone or ""
         if len(zone) == 5:
             zone = f"{zone[:3]}:{zone[3:]}"
         when = datetime.datetime.fromisoformat(
-            f"{day}T{minutes or '00:00'}:{seconds or '00'}{zone}"
+            f"{day}T{minutes or '00:00'}:{'59' if leaps else seconds or '00'}{zone}"
         )
-    except ValueError:
+        whole_seconds = _of_datetime(when) + leaps * _SECOND
+    except (ValueError, OverflowError):
         raise UsageError(
             f"{name}: {given!r} is no time: expected 2026-11-21T08:30:00Z, or +10s from the first "
             "frame"
         ) from None
     if not zone:
         local.append(text)
-    return _of_datetime(when) + int((fraction or "").ljust(9, "0"))
+    return whole_seconds + int((fraction or "").ljust(9, "0"))
 
 
 def _of_datetime(when: datetime.datetime) -> int:
     """One without a zone is local time."""
-    since = when.astimezone(datetime.timezone.utc) - datetime.datetime(
-        1970, 1, 1, tzinfo=datetime.timezone.utc
-    )
+    aware = when if when.tzinfo else when.astimezone()
+    since = aware - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
     return (since.days * 86400 + since.seconds) * _SECOND + since.microseconds * 1000
 
 

@@ -139,6 +139,9 @@ def test_the_command_splits_at_the_first_equal_sign(
         (["tcp", "--count", "--sample", "1/0"], "sample is 1 to"),
         (["tcp", "--count", "--since", "yesterday"], "is no time"),
         (["tcp", "--count", "--since", "2001-13-01T00:00:00Z"], "is no time"),
+        (["tcp", "--count", "--since", "2001-09-09T01:46:40+05:60"], "is no time"),
+        (["tcp", "--count", "--since", "0001-01-01"], "is no time"),
+        (["tcp", "--count", "--since", "+1" + "0" * 5_000], "is no time"),
         (["tcp", "--count", "--since", "+10s", "--until", "+5s"], "not before"),
     ],
 )
@@ -175,11 +178,25 @@ def test_since_and_until_take_the_frames_between(sources: list[str], frames: lis
         ("+2000000ns", 2_000),
         ("2001-09-09T01:46:40.001Z", 1_000), ("2001-09-09 03:46:40.002+02:00", 2_000),
         ("2001-09-09t01:46:40.0005z", 500), ("2001-09-08T23:46:40.0015-0200", 1_500),
+        ("2001-09-09T01:45:60.0005Z", -59_999_500), ("1970-01-01T00:00:00Z", -(10**15)),
+        ("0001-01-01T00:00:00+14:00", -(10**17)),
     ],
 )  # fmt: skip
 def test_moments_are_read(sources: list[str], text: str, microseconds: int) -> None:
-    assert count(sources, since=text) == 3_000 - microseconds
-    assert count(sources, until=text) == microseconds if microseconds else True
+    before = max(0, microseconds)
+    assert count(sources, since=text) == 3_000 - before
+    assert count(sources, until=text) == before
+
+
+@pytest.mark.parametrize(
+    "text", ["9999-12-31", "9999-12-31T23:59:59-14:00", "2300-01-01T00:00:00Z", "+99999999999999d"]
+)
+def test_moments_that_no_record_can_have_are_before_or_behind_all(
+    sources: list[str], text: str
+) -> None:
+    assert count(sources, until=text) == 3_000
+    assert count(sources, since=text) == 0
+    assert count(sources, since=-(10**30), until=10**30) == 3_000
 
 
 def test_a_moment_without_a_zone_is_local_time_and_said_to_be(
