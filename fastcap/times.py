@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import re
+import struct
 from typing import Union
 
 from fastcap.errors import InputError, UsageError
@@ -77,8 +78,11 @@ def _first_frame(name: str, sources: list[Source]) -> int:
         except OSError as error:
             raise InputError(f"{source.name}: {why(error)}") from error
         if len(record) == 16:
-            order = "little" if source.header.little_endian else "big"
-            seconds = int.from_bytes(record[:4], order)  # type: ignore[arg-type]
-            fraction = int.from_bytes(record[4:8], order)  # type: ignore[arg-type]
+            order = "<" if source.header.little_endian else ">"
+            fields: tuple[int, int, int] = struct.unpack(order + "III4x", record)
+            seconds, fraction, captured = fields
+            whole = captured <= source.size - HEADER_SIZE - len(record)
+            if not any(record) or not whole or captured > source.header.layout.max_captured:
+                continue  # damage, which nobody reads behind
             return seconds * _SECOND + fraction * (1 if source.header.nanoseconds else 1000)
     raise UsageError(f"{name}: +… counts from the first frame, and there is none")

@@ -188,6 +188,12 @@ def test_moments_are_read(sources: list[str], text: str, microseconds: int) -> N
     assert count(sources, until=text) == before
 
 
+@pytest.mark.parametrize("damage", [b"\0" * 16, b"\1" * 16, b"\1" * 8 + b"\2\0\0\0" * 2])
+def test_damage_is_no_first_frame(sources: list[str], tmp_path: Path, damage: bytes) -> None:
+    damaged = pcaps.write(tmp_path / "damaged.pcap", pcaps.header() + damage)
+    assert count([damaged, *sources], since="+1ms") == 2_000
+
+
 @pytest.mark.parametrize(
     "text", ["9999-12-31", "9999-12-31T23:59:59-14:00", "2300-01-01T00:00:00Z", "+99999999999999d"]
 )
