@@ -91,9 +91,15 @@ static int install(void) {
 
 int fc_guard_run(int (*body)(void *), void *argument, const void *mapped, size_t length) {
     struct guard guard = {.from = (uintptr_t)mapped, .length = length};
+    sigset_t unblocked;
+    sigset_t blocked;
     int status = install();
     if (status < 0)
         return status;
+    /* the kernel ends a process whose fault is blocked, and programs inherit what is */
+    sigemptyset(&unblocked);
+    sigaddset(&unblocked, SIGBUS);
+    pthread_sigmask(SIG_UNBLOCK, &unblocked, &blocked);
     /* with the signals that are blocked, for a handler in front of ours may block this one */
     if (sigsetjmp(guard.back, 1) == 0) {
         current = &guard;
@@ -102,5 +108,6 @@ int fc_guard_run(int (*body)(void *), void *argument, const void *mapped, size_t
         status = FC_ERROR_SHRUNK;
     }
     current = NULL;
+    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
     return status;
 }

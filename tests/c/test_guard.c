@@ -148,6 +148,21 @@ static void a_load_behind_the_end_is_an_error(void) {
     mapped_free(&mapped);
 }
 
+static void a_load_behind_the_end_is_an_error_where_signals_are_blocked(void) {
+    struct mapped mapped = mapped_new();
+    sigset_t all;
+    sigset_t before;
+    sigset_t after;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    CHECK_IS(run_sum(&mapped), 0 + 1 + 2 + 3);
+    mapped_cut(&mapped, 1);
+    CHECK_IS(run_sum(&mapped), FC_ERROR_SHRUNK);
+    pthread_sigmask(SIG_SETMASK, &before, &after);
+    CHECK(sigismember(&after, SIGBUS) == 1 && sigismember(&after, SIGTERM) == 1);
+    mapped_free(&mapped);
+}
+
 /* ---- Faults elsewhere -------------------------------------------------------------------- */
 
 /* Loads what is not there, with a guard over something else, or without one. */
@@ -356,6 +371,7 @@ int main(void) {
     page = (size_t)sysconf(_SC_PAGESIZE);
     TEST(a_result_is_that_of_the_body);
     TEST(a_load_behind_the_end_is_an_error);
+    TEST(a_load_behind_the_end_is_an_error_where_signals_are_blocked);
     TEST(a_fault_elsewhere_goes_to_the_handler_before);
     TEST(a_handler_that_comes_later_is_behind_ours);
     TEST(handlers_do_not_ask_each_other_for_ever);
