@@ -91,6 +91,9 @@ class Run:
             for number, output in enumerate(outputs):
                 if number not in commit.closed:
                     self.result.outputs += output.finish()
+                elif not commit.is_unread:
+                    name = output.target.name
+                    self.result.notes.append(f"{name}: whoever read it closed it before the end")
             self.result.reader_left = commit.is_unread
         except BaseException:
             cancel.set()

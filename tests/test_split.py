@@ -101,6 +101,19 @@ def test_when_one_output_fails_none_appears(sources: list[str], tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in0.pcap", "in1.pcap", "in2.pcap"]
 
 
+def test_a_reader_who_leaves_one_of_several_outputs_is_told_of(
+    sources: list[str], frames: list[Frame], tmp_path: Path
+) -> None:
+    fifo, other = tmp_path / "fifo", tmp_path / "b.pcap"
+    os.mkfifo(fifo)
+    with subprocess.Popen(["head", "-c", "30", fifo], stdout=subprocess.DEVNULL):
+        result = fastcap.split_files({str(fifo): "", str(other): "tcp"}, sources)
+    assert result.notes == [f"{fifo}: whoever read it closed it before the end"]
+    assert not result.reader_left
+    assert [segment.path for segment in result.outputs] == [str(other)]
+    assert read(other) == taken("tcp", frames)
+
+
 def command(*words: object, cwd: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-m", "fastcap", "filter", *map(str, words)],
