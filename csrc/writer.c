@@ -14,19 +14,20 @@
 #endif
 
 enum {
-    ALIGNMENT = 4096,
     POLL_MS = 50,
     /* What poll(2) promises room for in a pipe; more could block. */
     PATIENT_WRITE = PIPE_BUF,
 };
 
-int fc_writer_open(struct fc_writer *writer, int fd, const struct fc_cancel *cancel) {
+int fc_writer_open(struct fc_writer *writer, int fd, size_t room, const struct fc_cancel *cancel) {
     struct stat status;
-    *writer = (struct fc_writer){.fd = fd, .cancel = cancel};
+    *writer = (struct fc_writer){.fd = fd, .cancel = cancel, .room = room};
+    if (room == 0 || room % FC_WRITER_ALIGNMENT != 0)
+        return FC_ERROR_ARGUMENT;
     if (fstat(fd, &status) < 0)
         return FC_ERROR_SYSTEM;
     writer->patient = S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode) || isatty(fd);
-    writer->block = aligned_alloc(ALIGNMENT, FC_WRITER_BLOCK);
+    writer->block = aligned_alloc(FC_WRITER_ALIGNMENT, room);
     return writer->block ? FC_OK : FC_ERROR_MEMORY;
 }
 
@@ -69,21 +70,21 @@ static int write_all(struct fc_writer *writer, const uint8_t *bytes, size_t leng
 /* Whole blocks of a long append go to the kernel from where they are. */
 int fc_writer_append(struct fc_writer *writer, const uint8_t *bytes, size_t length) {
     while (length > 0) {
-        if (writer->used == 0 && length >= FC_WRITER_BLOCK) {
-            int status = write_all(writer, bytes, FC_WRITER_BLOCK);
+        if (writer->used == 0 && length >= writer->room) {
+            int status = write_all(writer, bytes, writer->room);
             if (status < 0)
                 return status;
-            bytes += FC_WRITER_BLOCK;
-            length -= FC_WRITER_BLOCK;
+            bytes += writer->room;
+            length -= writer->room;
             continue;
         }
-        size_t room = FC_WRITER_BLOCK - writer->used;
+        size_t room = writer->room - writer->used;
         size_t part = length < room ? length : room;
         memcpy(writer->block + writer->used, bytes, part);
         writer->used += part;
         bytes += part;
         length -= part;
-        if (writer->used == FC_WRITER_BLOCK) {
+        if (writer->used == writer->room) {
             int status = fc_writer_flush(writer);
             if (status < 0)
                 return status;

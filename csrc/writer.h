@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Appends bytes to one open file in writes of FC_WRITER_BLOCK bytes at offsets that are multiples
- * of it. So written, a file lies in the page cache in large folios, and whoever reads it next is
- * two to three times faster than after small writes. Only the last write is smaller.
+ * Appends bytes to one open file in writes of a block at offsets that are multiples of it. So
+ * written, a file lies in the page cache in large folios, and whoever reads it next is two to three
+ * times faster than after small writes. Only the last write is smaller.
  * Pipes and sockets get what they have room for, so that a writer whose reader sleeps still notices
  * `cancel` within a tenth of a second; so do terminals that are open non-blocking.
  *
@@ -15,19 +15,24 @@
 #include "cancel.h"
 #include "status.h"
 
-enum { FC_WRITER_BLOCK = 4 << 20 };
+enum {
+    FC_WRITER_BLOCK = 4 << 20,     /* bytes, where memory is not short */
+    FC_WRITER_ALIGNMENT = 4 << 10, /* of blocks, in memory and in length */
+};
 
 struct fc_writer {
     int fd;
     bool patient;                   /* a pipe, socket or terminal: never block in write() */
     const struct fc_cancel *cancel; /* may be NULL */
     uint8_t *block;
+    size_t room;      /* bytes of the block */
     size_t used;      /* bytes of the block that wait to be written */
     uint64_t written; /* bytes that the kernel has taken */
 };
 
-/* `cancel` is borrowed for the writer's life. */
-int fc_writer_open(struct fc_writer *writer, int fd, const struct fc_cancel *cancel);
+/* Blocks have `room` bytes, a multiple of FC_WRITER_ALIGNMENT; FC_ERROR_ARGUMENT for others.
+ * `cancel` is borrowed for the writer's life. */
+int fc_writer_open(struct fc_writer *writer, int fd, size_t room, const struct fc_cancel *cancel);
 
 int fc_writer_append(struct fc_writer *writer, const uint8_t *bytes, size_t length);
 

@@ -40,7 +40,9 @@ Progress = Callable[[int, int], None]
 # Ranges in flight hold their matches in memory: this many bytes in all, at most.
 _IN_FLIGHT = 96 << 20
 _LARGEST_RANGE = 32 << 20
-_SMALLEST_RANGE = 1 << 20
+_SMALLEST_RANGE = 64 << 10
+# Each of several outputs costs besides: its block, and what its buffers leave unused.
+_OUTPUT = 128 << 10
 _AHEAD = 2  # ranges waiting beyond those that are worked on
 
 
@@ -70,9 +72,11 @@ class Run:
         self.jobs = jobs
         self.limit = limit
         self.progress = progress
-        self.in_flight = jobs + _AHEAD
         # a frame may go to every output
-        room = _IN_FLIGHT // self.in_flight // len(self.programs)
+        room = _IN_FLIGHT // len(self.programs)
+        room -= _OUTPUT if len(self.programs) > 1 else 0
+        self.in_flight = min(jobs + _AHEAD, max(2, room // _SMALLEST_RANGE))
+        room //= self.in_flight
         self.range_bytes = range_bytes or max(_SMALLEST_RANGE, min(_LARGEST_RANGE, room))
         self.writes = False
         self.out_header = _out_header(sources, snaplen)
@@ -195,16 +199,18 @@ class _Committer:
     def all(self) -> None:
         self.submit()
         while self.pending and self.left != 0 and not self.is_unread:
-            number, task, future = self.pending.popleft()
-            if number != self.number:
-                self.begin(number)
-            if task is None or future is None:
-                self.stream(self.run.sources[number])
-            elif not self.ended:
-                self.range(task, future)
-            else:
-                future.cancel()
-            self.submit()
+            self.one(*self.pending.popleft())
+            self.submit()  # when nothing holds the memory of that one any more
+
+    def one(self, number: int, task: Task | None, future: Future[Result] | None) -> None:
+        if number != self.number:
+            self.begin(number)
+        if task is None or future is None:
+            self.stream(self.run.sources[number])
+        elif not self.ended:
+            self.range(task, future)
+        else:
+            future.cancel()
 
     @property
     def is_unread(self) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fastcap._native.cancel import Cancel
 from fastcap._native.records import take
-from fastcap._native.writer import NativeWriter, publish
+from fastcap._native.writer import BLOCK, NativeWriter, publish
 from fastcap.errors import Interrupted, OutputError, UsageError
 from fastcap.formats.pcap import HEADER_SIZE, FileHeader
 from fastcap.inputs import Source, why
@@ -34,6 +34,7 @@ _SERIES_DIGITS = 8
 _TEMPORARY = r"(?s:\..*\.fastcap-([0-9]{1,9})-[0-9a-f]{8})"
 _OTHER_FORMATS = (".pcapng", ".ntar", ".gz", ".zst", ".lz4", ".xz", ".bz2")
 _READER_POLL = 0.05  # seconds
+_BLOCKS = 24 << 20  # bytes of what waits to be written, of all outputs
 _WAY_OUT = {
     errno.ENOSPC: "; make room, or write elsewhere",
     errno.EDQUOT: "; make room, or write elsewhere",
@@ -226,16 +227,21 @@ def open_in_place(name: str, cancel: Cancel) -> int:
         time.sleep(_READER_POLL)
 
 
+def block_for(outputs: int) -> int:
+    """Bytes of one write where there are so many outputs."""
+    return min(BLOCK, 1 << (_BLOCKS // outputs).bit_length() - 1)
+
+
 class _Part:
     """One open file of an output."""
 
-    def __init__(self, target: Target, header: bytes, cancel: Cancel) -> None:
+    def __init__(self, target: Target, header: bytes, cancel: Cancel, block: int) -> None:
         self.name = target.name
         self.span = Span()
         self.temporary: str | None = None
         self.fd = self._open(target, cancel)
         try:
-            self.writer = NativeWriter(self.fd, cancel)
+            self.writer = NativeWriter(self.fd, cancel, block)
             self.append(header, Span())
         except BaseException:
             self.discard()
@@ -313,6 +319,7 @@ class Output:
     """Where matching records go, in the order in which they are appended.
 
     `size` makes it a numbered series whose files are at most so many bytes long, or one record.
+    `block`: bytes of one write.
     `segments` lists the finished files.
     """
 
@@ -324,12 +331,14 @@ class Output:
         *,
         size: int | None = None,
         force: bool = False,
+        block: int = BLOCK,
     ) -> None:
         self.target = target
         self.header = header
         self.cancel = cancel
         self.size = size
         self.force = force
+        self.block = block
         self.segments: list[Segment] = []
         self.part = self._open()
 
@@ -337,7 +346,7 @@ class Output:
         target = self.target
         if self.size is not None:
             target = Target(part_name(target.name, len(self.segments) + 1), in_place=False)
-        return _Part(target, self.header.pack(), self.cancel)
+        return _Part(target, self.header.pack(), self.cancel, self.block)
 
     def append(self, records: Buffer, span: Span) -> None:
         """Whole records in the output's layout, and what they span."""

@@ -14,7 +14,7 @@ from fastcap.filter import Filter
 from fastcap.formats.linktypes import HOST_ORDER
 from fastcap.formats.pcap import FileHeader
 from fastcap.inputs import STANDARD_INPUT, Source, expand, open_source
-from fastcap.outputs import Output, Target, existing_parts, notes_on, resolve
+from fastcap.outputs import Output, Target, block_for, existing_parts, notes_on, resolve
 from fastcap.results import FilterResult
 from fastcap.segments import Segment
 from fastcap.selection import select
@@ -206,8 +206,14 @@ def _filter(given: _Given, expressions: list[str], names: list[str], *, rest: bo
 
         def work(cancel: Cancel) -> FilterResult:
             for target in targets:
-                size, force = given.output_size, given.force
-                output = Output(target, run.out_header, cancel, size=size, force=force)
+                output = Output(
+                    target,
+                    run.out_header,
+                    cancel,
+                    size=given.output_size,
+                    force=given.force,
+                    block=block_for(len(targets)),
+                )
                 outputs.append(output)
             return run.run(outputs, given.executor, cancel)
 

@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,9 @@ from pathlib import Path
 import pytest
 
 import fastcap
+from fastcap.committer import Run
+from fastcap.inputs import open_source
+from fastcap.outputs import block_for
 from tests import pcaps
 from tests.pcaps import Frame
 
@@ -78,6 +82,48 @@ def test_an_executor_fills_many_outputs_too(
         assert read(tmp_path / name) == taken(text, frames)
     counted = {frame.time for text in FILTERS.values() for frame in taken(text, frames)}
     assert result.frames_matched == len(counted)
+
+
+def test_private_memory_is_bounded_whatever_the_number_of_outputs(
+    frames: list[Frame], tmp_path: Path
+) -> None:
+    """Every frame goes to each of 256 outputs, which are descriptors of /dev/null."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("no /proc here")
+    whole = [frame._replace(data=b"x" * 1_000) for frame in frames]
+    source = pcaps.write(tmp_path / "in.pcap", pcaps.capture(whole * 2))
+    program = (
+        "import os, sys, fastcap\n"
+        "null = os.open('/dev/null', os.O_WRONLY)\n"
+        "names = [f'/dev/fd/{os.dup(null)}' for _ in range(256)]\n"
+        "result = fastcap.split_files(dict.fromkeys(names, ''), [sys.argv[1]], jobs=2)\n"
+        "assert {one.span.frames for one in result.outputs} == {6_000}\n"
+    )
+    most = 0
+    with subprocess.Popen([sys.executable, "-c", program, source]) as process:
+        while process.poll() is None:
+            text = Path(f"/proc/{process.pid}/status").read_text()
+            found = re.search(r"RssAnon:\s+([0-9]+) kB", text)
+            most = max(most, int(found[1]) if found else 0)
+            time.sleep(0.002)
+    assert process.returncode == 0
+    assert 40_000 < most < 150_000
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 6, 7, 10, 100, 256])
+def test_what_is_in_memory_at_once_does_not_grow_with_outputs_and_workers(
+    sources: list[str], outputs: int
+) -> None:
+    opened = [open_source(sources[0])]
+    filters = [fastcap.compile("tcp")] * outputs
+    for jobs in (1, 2, 16, 128, 1024):
+        run = Run(opened, filters, jobs=jobs)
+        assert run.in_flight * run.range_bytes * outputs <= 96 << 20
+        assert 2 <= run.in_flight <= jobs + 2
+    assert block_for(outputs) % 4096 == 0
+    assert outputs * block_for(outputs) <= 24 << 20
+    assert block_for(outputs) == 4 << 20 or outputs > 6
 
 
 def test_outputs_must_be_files_of_their_own(sources: list[str], tmp_path: Path) -> None:

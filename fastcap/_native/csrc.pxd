@@ -112,10 +112,12 @@ cdef extern from "columns.h" nogil:
     void fc_columns_free(fc_columns *columns)
 
 cdef extern from "writer.h" nogil:
+    enum:
+        FC_WRITER_BLOCK
     struct fc_writer:
         uint64_t written
         size_t used
-    int fc_writer_open(fc_writer *writer, int fd, const fc_cancel *cancel)
+    int fc_writer_open(fc_writer *writer, int fd, size_t room, const fc_cancel *cancel)
     int fc_writer_append(fc_writer *writer, const uint8_t *bytes, size_t length)
     int fc_writer_write(fc_writer *writer, const uint8_t *bytes, size_t length)
     int fc_writer_flush(fc_writer *writer)

@@ -4,6 +4,7 @@ import os
 
 from fastcap._native.cancel cimport Cancel
 from fastcap._native.csrc cimport (
+    FC_WRITER_BLOCK,
     fc_writer,
     fc_writer_append,
     fc_writer_close,
@@ -15,8 +16,12 @@ from fastcap._native.csrc cimport (
 from fastcap._native.status cimport check
 
 
+BLOCK = FC_WRITER_BLOCK
+
+
 cdef class NativeWriter:
-    """Appends to an open descriptor, which stays its caller's. One thread at a time.
+    """Appends to an open descriptor, which stays its caller's, in writes of `block` bytes. One
+    thread at a time.
 
     OSError with errno where the kernel refuses; Interrupted when `cancel` is set.
     """
@@ -24,9 +29,9 @@ cdef class NativeWriter:
     cdef fc_writer c
     cdef Cancel cancel
 
-    def __cinit__(self, int fd, Cancel cancel not None):
+    def __cinit__(self, int fd, Cancel cancel not None, size_t block=BLOCK):
         self.cancel = cancel
-        check(fc_writer_open(&self.c, fd, &cancel.c))
+        check(fc_writer_open(&self.c, fd, block, &cancel.c))
 
     def __dealloc__(self):
         fc_writer_close(&self.c)

@@ -155,7 +155,7 @@ static void nothing_appended_writes_nothing(void) {
     struct fc_writer writer;
     int fd = new_file();
     watch_anew();
-    CHECK_IS(fc_writer_open(&writer, fd, NULL), FC_OK);
+    CHECK_IS(fc_writer_open(&writer, fd, FC_WRITER_BLOCK, NULL), FC_OK);
     CHECK_IS(fc_writer_append(&writer, NULL, 0), FC_OK);
     CHECK_IS(fc_writer_flush(&writer), FC_OK);
     CHECK_IS(writer.written, 0);
@@ -186,7 +186,7 @@ static void append_sizes_do_not_matter(void) {
         int fd = new_file();
         watch_anew();
         check_about("appends of %zu", sizes[i]);
-        CHECK_IS(fc_writer_open(&writer, fd, NULL), FC_OK);
+        CHECK_IS(fc_writer_open(&writer, fd, FC_WRITER_BLOCK, NULL), FC_OK);
         CHECK(!writer.patient);
         for (size_t done = 0; done < total;) {
             size_t part = total - done < sizes[i] ? total - done : sizes[i];
@@ -214,7 +214,7 @@ static void single_bytes_arrive_in_order(void) {
     struct fc_writer writer;
     int fd = new_file();
     int failures = 0;
-    CHECK_IS(fc_writer_open(&writer, fd, NULL), FC_OK);
+    CHECK_IS(fc_writer_open(&writer, fd, FC_WRITER_BLOCK, NULL), FC_OK);
     for (size_t i = 0; i < total; i++)
         failures += fc_writer_append(&writer, bytes + i, 1) != FC_OK;
     CHECK_IS(failures, 0);
@@ -232,7 +232,7 @@ static void mixed_appends_writes_and_flushes_arrive_in_order(void) {
         int fd = new_file();
         size_t done = 0;
         check_about("round %d", round);
-        CHECK_IS(fc_writer_open(&writer, fd, NULL), FC_OK);
+        CHECK_IS(fc_writer_open(&writer, fd, FC_WRITER_BLOCK, NULL), FC_OK);
         while (done < 3 * FC_WRITER_BLOCK) {
             size_t part = random_below(2) ? random_below(100) : random_below(FC_WRITER_BLOCK * 2);
             if (part > 3 * FC_WRITER_BLOCK - done)
@@ -266,7 +266,7 @@ static void short_and_interrupted_writes_go_on(void) {
     watch.most = 100003;
     watch.interrupts = 3;
     watch.again = 2;
-    CHECK_IS(fc_writer_open(&writer, fd, NULL), FC_OK);
+    CHECK_IS(fc_writer_open(&writer, fd, FC_WRITER_BLOCK, NULL), FC_OK);
     CHECK_IS(fc_writer_append(&writer, bytes, total), FC_OK);
     CHECK_IS(fc_writer_flush(&writer), FC_OK);
     CHECK_IS(writer.written, total);
@@ -278,13 +278,35 @@ static void short_and_interrupted_writes_go_on(void) {
     free(bytes);
 }
 
+static void blocks_may_be_smaller(void) {
+    enum { ROOM = 2 * FC_WRITER_ALIGNMENT };
+    uint8_t *bytes = random_block(3 * ROOM + 5);
+    struct fc_writer writer;
+    int fd = new_file();
+    watch_anew();
+    CHECK_IS(fc_writer_open(&writer, fd, ROOM, NULL), FC_OK);
+    CHECK_IS(fc_writer_append(&writer, bytes, 7), FC_OK);
+    CHECK_IS(fc_writer_append(&writer, bytes + 7, 3 * ROOM - 2), FC_OK);
+    CHECK_IS(writer.written, 3 * ROOM);
+    CHECK_IS(watch.largest, ROOM);
+    CHECK_IS(fc_writer_flush(&writer), FC_OK);
+    fc_writer_close(&writer);
+    check_content(fd, bytes, 3 * ROOM + 5);
+    for (size_t room = 0; room <= ROOM; room += ROOM / 2 + 1) {
+        CHECK_IS(fc_writer_open(&writer, fd, room, NULL), FC_ERROR_ARGUMENT);
+        fc_writer_close(&writer);
+    }
+    close(fd);
+    free(bytes);
+}
+
 static void a_bad_descriptor_is_an_error(void) {
     struct fc_writer writer;
-    CHECK_IS(fc_writer_open(&writer, -1, NULL), FC_ERROR_SYSTEM);
+    CHECK_IS(fc_writer_open(&writer, -1, FC_WRITER_BLOCK, NULL), FC_ERROR_SYSTEM);
     CHECK_IS(errno, EBADF);
     fc_writer_close(&writer);
     int fd = open("/dev/null", O_RDONLY);
-    CHECK_IS(fc_writer_open(&writer, fd, NULL), FC_OK);
+    CHECK_IS(fc_writer_open(&writer, fd, FC_WRITER_BLOCK, NULL), FC_OK);
     CHECK_IS(fc_writer_append(&writer, (const uint8_t *)"x", 1), FC_OK);
     CHECK_IS(fc_writer_flush(&writer), FC_ERROR_SYSTEM);
     CHECK_IS(errno, EBADF);
@@ -298,7 +320,7 @@ static void a_full_disk_is_an_error(void) {
         return; /* only Linux has it */
     struct fc_writer writer;
     uint8_t *bytes = random_block(FC_WRITER_BLOCK);
-    CHECK_IS(fc_writer_open(&writer, fd, NULL), FC_OK);
+    CHECK_IS(fc_writer_open(&writer, fd, FC_WRITER_BLOCK, NULL), FC_OK);
     CHECK_IS(fc_writer_append(&writer, bytes, 100), FC_OK);
     CHECK_IS(fc_writer_flush(&writer), FC_ERROR_SYSTEM);
     CHECK_IS(errno, ENOSPC);
@@ -316,7 +338,7 @@ static void a_set_cancel_stops_the_next_write(void) {
     struct fc_cancel cancel = {0};
     struct fc_writer writer;
     int fd = new_file();
-    CHECK_IS(fc_writer_open(&writer, fd, &cancel), FC_OK);
+    CHECK_IS(fc_writer_open(&writer, fd, FC_WRITER_BLOCK, &cancel), FC_OK);
     CHECK_IS(fc_writer_append(&writer, (const uint8_t *)"abc", 3), FC_OK);
     fc_cancel_set(&cancel);
     CHECK_IS(fc_writer_append(&writer, (const uint8_t *)"def", 3), FC_OK); /* only memory */
@@ -347,7 +369,7 @@ static void cancel_wakes_a_writer_whose_reader_sleeps(void) {
         make_way(way, &reader, &to);
         check_about("way %d", way);
         watch_anew();
-        CHECK_IS(fc_writer_open(&writer, to, cancel), FC_OK);
+        CHECK_IS(fc_writer_open(&writer, to, FC_WRITER_BLOCK, cancel), FC_OK);
         CHECK(writer.patient);
         pid_t child = cancel_after_ms(cancel, 200);
         CHECK_IS(fc_writer_append(&writer, bytes, FC_WRITER_BLOCK), FC_ERROR_CANCELLED);
@@ -374,7 +396,7 @@ static void cancel_wakes_a_writer_to_a_stopped_terminal(void) {
     uint8_t *bytes = random_block(FC_WRITER_BLOCK);
     struct fc_cancel *cancel = shared_cancel();
     struct fc_writer writer;
-    CHECK_IS(fc_writer_open(&writer, to, cancel), FC_OK);
+    CHECK_IS(fc_writer_open(&writer, to, FC_WRITER_BLOCK, cancel), FC_OK);
     CHECK(writer.patient);
     pid_t child = cancel_after_ms(cancel, 200);
     CHECK_IS(fc_writer_append(&writer, bytes, FC_WRITER_BLOCK), FC_ERROR_CANCELLED);
@@ -417,7 +439,7 @@ static void slow_readers_get_every_byte(void) {
         pid_t child = slow_reader(reader, to, bytes, total);
         close(reader);
         watch_anew();
-        CHECK_IS(fc_writer_open(&writer, to, NULL), FC_OK);
+        CHECK_IS(fc_writer_open(&writer, to, FC_WRITER_BLOCK, NULL), FC_OK);
         CHECK_IS(fc_writer_append(&writer, bytes, total), FC_OK);
         CHECK_IS(fc_writer_flush(&writer), FC_OK);
         CHECK_IS(writer.written, total);
@@ -435,7 +457,7 @@ static void a_reader_that_went_away_is_an_error(void) {
         make_way(way, &reader, &to);
         close(reader);
         check_about("way %d", way);
-        CHECK_IS(fc_writer_open(&writer, to, NULL), FC_OK);
+        CHECK_IS(fc_writer_open(&writer, to, FC_WRITER_BLOCK, NULL), FC_OK);
         CHECK_IS(fc_writer_append(&writer, (const uint8_t *)"abc", 3), FC_OK);
         CHECK_IS(fc_writer_flush(&writer), FC_ERROR_SYSTEM);
         CHECK_IS(errno, EPIPE);
@@ -557,6 +579,7 @@ int main(void) {
     TEST(single_bytes_arrive_in_order);
     TEST(mixed_appends_writes_and_flushes_arrive_in_order);
     TEST(short_and_interrupted_writes_go_on);
+    TEST(blocks_may_be_smaller);
     TEST(a_bad_descriptor_is_an_error);
     TEST(a_full_disk_is_an_error);
     TEST(a_set_cancel_stops_the_next_write);

@@ -75,7 +75,7 @@ static bool write_chunk(struct fc_writer *writer, int *fd, const struct fc_chunk
     name_of(name, sizeof name, chunk->file, true);
     if (*fd < 0) {
         *fd = open(hidden, O_WRONLY | O_CREAT | O_EXCL, 0600);
-        if (*fd < 0 || fc_writer_open(writer, *fd, NULL) < 0)
+        if (*fd < 0 || fc_writer_open(writer, *fd, FC_WRITER_BLOCK, NULL) < 0)
             return false;
     }
     if (fc_writer_write(writer, chunk->bytes, chunk->length) < 0)
