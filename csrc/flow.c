@@ -69,7 +69,8 @@ static uint64_t ip(const struct fc_frame *frame, uint64_t at) {
     return number(frame, at, 1) >> 4 == 6 ? ipv6(frame, at) : ipv4(frame, at);
 }
 
-static uint64_t typed(const struct fc_frame *frame, uint64_t type_at, uint64_t at) {
+/* `stations`: the frame begins with two addresses. */
+static uint64_t typed(const struct fc_frame *frame, uint64_t type_at, uint64_t at, bool stations) {
     uint32_t type = number(frame, type_at, 2);
     for (int i = 0; i < MOST_TAGS && at == type_at + 2 && fc_frame_is_tpid(type); i++) {
         type_at += FC_TAG_LENGTH;
@@ -80,14 +81,14 @@ static uint64_t typed(const struct fc_frame *frame, uint64_t type_at, uint64_t a
         return ipv4(frame, at);
     if (type == TYPE_IPV6)
         return ipv6(frame, at);
-    return pair(frame, 0, 6, 6, 0, false, type);
+    return stations ? pair(frame, 0, 6, 6, 0, false, type) : mix(type);
 }
 
 uint64_t fc_flow_hash(const struct fc_frame *frame, enum fc_flow_link link) {
     switch (link) {
-    case FC_FLOW_ETHERNET: return typed(frame, 12, 14);
-    case FC_FLOW_SLL: return typed(frame, 14, 16);
-    case FC_FLOW_SLL2: return typed(frame, 0, 20);
+    case FC_FLOW_ETHERNET: return typed(frame, 12, 14, true);
+    case FC_FLOW_SLL: return typed(frame, 14, 16, false);
+    case FC_FLOW_SLL2: return typed(frame, 0, 20, false);
     case FC_FLOW_RAW: return ip(frame, 0);
     case FC_FLOW_UNKNOWN: break;
     }

@@ -3,8 +3,9 @@
  * Which frames belong together: a number for the flow of a frame, the same for both directions.
  *
  * A flow is two addresses, a protocol and two ports; fragments have no ports but in the first, so
- * none counts for any of them. What is not IP belongs to the flow of its two MAC addresses. VLAN
- * tags make no difference.
+ * none counts for any of them. What is not IP belongs to the flow of its two MAC addresses; with
+ * Linux's cooked headers, which have only the sender's, to the flow of its type. VLAN tags make no
+ * difference.
  */
 #ifndef FC_FLOW_H
 #define FC_FLOW_H

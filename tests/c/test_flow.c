@@ -250,6 +250,23 @@ static void what_is_not_ip_belongs_to_its_stations(void) {
     }
 }
 
+static uint64_t hash_bytes(const char *bytes, size_t length, enum fc_flow_link link) {
+    struct made made = {0};
+    add(&made, bytes, length);
+    uint64_t hash = hash_cut(&made, link, made.length);
+    made_free(&made);
+    return hash;
+}
+
+/* ARP, sent and received: there is no other address. */
+static void what_is_not_ip_belongs_to_its_type_where_only_the_sender_is_known(void) {
+    uint64_t sent = hash_bytes("\0\4\0\1\0\6\2\0\0\0\0\1\0\0\x08\6arp", 19, FC_FLOW_SLL);
+    CHECK(hash_bytes("\0\0\0\1\0\6\2\0\0\0\0\2\0\0\x08\6arp", 19, FC_FLOW_SLL) == sent);
+    CHECK(hash_bytes("\x08\6\0\0\0\0\0\2\0\1\0\6\2\0\0\0\0\1\0\0", 20, FC_FLOW_SLL2) == sent);
+    CHECK(hash_bytes("\x08\6\0\0\0\0\0\2\0\1\4\6\2\0\0\0\0\2\0\0", 20, FC_FLOW_SLL2) == sent);
+    CHECK(hash_bytes("\0\4\0\1\0\6\2\0\0\0\0\1\0\0\x88\314", 16, FC_FLOW_SLL) != sent);
+}
+
 static void missing_bytes_are_zeros(void) {
     for (uint32_t i = 0; i < KINDS; i++) {
         struct packet packet = kind(i);
@@ -357,6 +374,7 @@ int main(int count, char **arguments) {
     TEST(other_flows_are_apart);
     TEST(fragments_belong_together);
     TEST(what_is_not_ip_belongs_to_its_stations);
+    TEST(what_is_not_ip_belongs_to_its_type_where_only_the_sender_is_known);
     TEST(missing_bytes_are_zeros);
     TEST(noise_is_safe);
     TEST(unknown_links_are_one_flow);
