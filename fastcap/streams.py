@@ -15,7 +15,8 @@ from fastcap.formats.pcap import HEADER_SIZE
 from fastcap.inputs import Source, why
 from fastcap.tasks import Job, Result, run_bytes
 
-PIECE = 1 << 20  # bytes; the most that is gathered before it is filtered
+PIECE = 1 << 20  # bytes; the most that is gathered before it is filtered,
+_ALL_TAKEN = 48 << 20  # or less where every output may take all of it
 _POLL_MS = 50
 
 
@@ -26,12 +27,13 @@ def read_stream(
     to the limit of `job`, without the first `skip` frames that it takes; and with each, how many
     of these are still to come."""
     assert source.fd is not None
+    most = min(PIECE, _ALL_TAKEN // len(job.programs))
     offset = HEADER_SIZE
     waiting = b""
     at_end = False
     skipped = False  # up to a frame inside the piece, the rest of which is at hand
     while (skipped or not at_end) and job.limit > 0:
-        piece = waiting if skipped else _gather(source, waiting, cancel)
+        piece = waiting if skipped else _gather(source, waiting, most, cancel)
         at_end = at_end if skipped else len(piece) == len(waiting)
         skipped = False
         if skip > 0:
@@ -57,16 +59,16 @@ def read_stream(
         waiting = piece[used:]
 
 
-def _gather(source: Source, waiting: bytes, cancel: Cancel) -> bytes:
-    """What is waiting and what is there to be read, up to a piece more; waits for some of it.
+def _gather(source: Source, waiting: bytes, most: int, cancel: Cancel) -> bytes:
+    """What is waiting and what is there to be read, up to `most` bytes more; waits for some of it.
     No more than what is waiting only at the end."""
     assert source.fd is not None
     parts = [waiting]
-    room = PIECE
+    room = most
     poll = select.poll()
     poll.register(source.fd, select.POLLIN)
     try:
-        while room > 0 and (room == PIECE or poll.poll(0)):
+        while room > 0 and (room == most or poll.poll(0)):
             while not poll.poll(_POLL_MS):
                 if cancel.is_set():
                     raise Interrupted("interrupted")

@@ -84,8 +84,9 @@ def test_an_executor_fills_many_outputs_too(
     assert result.frames_matched == len(counted)
 
 
+@pytest.mark.parametrize("streamed", [False, True])
 def test_private_memory_is_bounded_whatever_the_number_of_outputs(
-    frames: list[Frame], tmp_path: Path
+    frames: list[Frame], tmp_path: Path, streamed: bool
 ) -> None:
     """Every frame goes to each of 256 outputs, which are descriptors of /dev/null."""
     status = Path("/proc/self/status")
@@ -101,7 +102,13 @@ def test_private_memory_is_bounded_whatever_the_number_of_outputs(
         "assert {one.span.frames for one in result.outputs} == {6_000}\n"
     )
     most = 0
-    with subprocess.Popen([sys.executable, "-c", program, source]) as process:
+    words = [sys.executable, "-c", program, "-" if streamed else source]
+    with (
+        subprocess.Popen(["cat", source], stdout=subprocess.PIPE) as stream,
+        subprocess.Popen(words, stdin=stream.stdout) as process,
+    ):
+        assert stream.stdout is not None
+        stream.stdout.close()  # the other one has it now
         while process.poll() is None:
             text = Path(f"/proc/{process.pid}/status").read_text()
             found = re.search(r"RssAnon:\s+([0-9]+) kB", text)
