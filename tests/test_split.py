@@ -192,6 +192,15 @@ def test_the_command_splits_at_the_first_equal_sign(
     assert f"{len(taken('udp', frames)):,} frames" in done.stderr.splitlines()[-1]
 
 
+def test_the_command_says_how_many_outputs_it_does_not_show(
+    sources: list[str], tmp_path: Path
+) -> None:
+    many = [word for i in range(23) for word in ("--to", f"{i}.pcap=len > {i}")]
+    lines = command(*many, *sources, cwd=tmp_path).stderr.splitlines()
+    assert lines[-1] == "fastcap: and 3 more files: --json tells of each"
+    assert len(lines) == 1 + 20 + 1
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

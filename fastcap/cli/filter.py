@@ -160,6 +160,8 @@ def command(
         status = _report(result, count, as_json)
         for segment in () if as_json else result.outputs[:_MOST_SHOWN]:
             say(f"{segment.span.frames:,} frames, {segment.bytes:,} bytes in {segment.path}")
+        if not as_json and len(result.outputs) > _MOST_SHOWN:
+            say(f"and {len(result.outputs) - _MOST_SHOWN:,} more files: --json tells of each")
         return status
     if rest is not None:
         raise UsageError("--rest takes what no --to takes: fastcap filter --to OUT=EXPR --rest OUT")
