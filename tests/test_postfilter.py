@@ -129,11 +129,11 @@ def test_every_capture_gives_the_same_bytes_for_any_number_of_jobs(
     seen = 0
     for path in sorted(shared_captures.rglob("*cap")):
         try:
-            for output, jobs in zip(outputs, (1, 2, 16), strict=True):
-                size = None if jobs == 1 else 4096 if jobs == 2 else 1000
-                filtered(path, output, "ip or len > 100", jobs=jobs, range_bytes=size)
+            filtered(path, outputs[0], "ip or len > 100", jobs=1)
         except (fastcap.InputError, fastcap.FilterError):
             continue
+        for output, jobs, size in zip(outputs[1:], (2, 16), (4096, 1000), strict=True):
+            filtered(path, output, "ip or len > 100", jobs=jobs, range_bytes=size)
         seen += 1
         first, *others = (output.read_bytes() for output in outputs)
         assert all(other == first for other in others), path
