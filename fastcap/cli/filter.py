@@ -86,7 +86,8 @@ _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 @click.option(
     "--sample",
     metavar="1/N",
-    help="Frames of one flow in N, whole flows, both directions.",
+    help="Frames of one flow in N, whole flows, both directions. IP fragments, which have no "
+    "ports, are flows of their own.",
 )
 @click.option(
     "--output-size",
