@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -240,15 +241,26 @@ def _targets(names: list[str], sources: list[Source], given: _Given) -> list[Tar
         target = resolve(name, sources, series=given.output_size is not None, force=given.force)
         for other in targets:
             if _is_same(target, other):
-                raise UsageError(f"{name}: two outputs with one name")
+                raise UsageError(f"{name}: two outputs that are one file")
         targets.append(target)
     return targets
 
 
 def _is_same(target: Target, other: Target) -> bool:
     if target.fd is not None or other.fd is not None:
-        return target.fd == other.fd
+        return target.fd == other.fd or _lead_to_one_file(target, other)
     return os.path.realpath(target.name) == os.path.realpath(other.name)
+
+
+def _lead_to_one_file(target: Target, other: Target) -> bool:
+    """Devices are no files: what two outputs write to /dev/null is as well lost twice."""
+    found = []
+    for one in (target, other):
+        try:
+            found.append(os.stat(one.name if one.fd is None else one.fd))
+        except OSError:
+            return False
+    return os.path.samestat(*found) and not stat.S_ISCHR(found[0].st_mode)
 
 
 def _notes(run: Run, targets: list[Target], folders: list[str], given: _Given) -> list[str]:

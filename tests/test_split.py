@@ -140,6 +140,12 @@ def test_outputs_must_be_files_of_their_own(sources: list[str], tmp_path: Path) 
     name = str(tmp_path / "a.pcap")
     with pytest.raises(fastcap.UsageError, match="two outputs"):
         fastcap.split_files({name: "tcp"}, sources, rest=name)
+    with (tmp_path / "b").open("wb") as one, (tmp_path / "b").open("wb") as other:
+        first, second = (f"/dev/fd/{file.fileno()}" for file in (one, other))
+        for outputs in ({first: "tcp", second: "ip"}, {str(tmp_path / "b"): "tcp", first: "ip"}):
+            with pytest.raises(fastcap.UsageError, match="two outputs"):
+                fastcap.split_files(outputs, sources, force=True)
+    (tmp_path / "b").unlink()
     with pytest.raises(fastcap.FilterError):
         fastcap.split_files({name: "tcp", str(tmp_path / "b.pcap"): "no filter"}, sources)
     assert not (tmp_path / "a.pcap").exists()
