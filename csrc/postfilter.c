@@ -18,6 +18,7 @@ enum {
     SMALL = 256,             /* bytes in the mean, */
     SAMPLE = 16,             /* of the first records. Measured: docs/performance.md */
     CHAIN_BYTES = 256 << 10, /* a chain is at least so long: a guess costs microseconds */
+    COPY_BYTES = 256 << 10,  /* are in the second-level cache when their runs are copied */
     GUESS_WITHIN = 64 << 10, /* bytes that are searched for the start of a chain, */
     GUESS_AHEAD = 1 << 20,   /* and for that of a range, */
     GUESS_SPAN = 8 << 20,    /* looking no further ahead than this */
@@ -58,7 +59,9 @@ struct chain {
 
 struct walk {
     const struct fc_postfilter *postfilter;
+    struct fc_postfilter_kept *kept; /* of each output */
     const uint8_t *bytes;
+    size_t copied; /* offset before which all runs of the first chain were copied */
     struct chain chains[MOST_CHAINS];
     uint32_t count;
     struct track *tracks; /* of all chains: room for MOST_CHAINS times the outputs */
@@ -97,6 +100,19 @@ static inline int keep_record(struct track *track, size_t start, uint32_t captur
     run->end = start + FC_PCAP_RECORD_HEADER + (size_t)captured;
     if (captured > run->longest)
         run->longest = captured;
+    return FC_OK;
+}
+
+/* Takes the runs out of a track. */
+static int copy_runs(const struct walk *walk, struct track *track, struct fc_buffer *output) {
+    for (size_t i = 0; i < track->count; i++) {
+        const struct run *run = &track->runs[i];
+        int status = fc_convert_append(&walk->postfilter->convert, walk->bytes + run->start,
+                                       run->end - run->start, run->longest, output);
+        if (status < 0)
+            return status;
+    }
+    track->count = 0;
     return FC_OK;
 }
 
@@ -409,6 +425,20 @@ static int judge(struct walk *walk, struct chain **going, uint32_t count, uint32
     return FC_OK;
 }
 
+/* What matched in the first chain comes first whatever the others find. */
+static int copy_what_is_in_the_cache(struct walk *walk) {
+    const struct chain *first = &walk->chains[0];
+    if (!walk->postfilter->keep || first->scan.offset - walk->copied < COPY_BYTES)
+        return FC_OK;
+    walk->copied = first->scan.offset;
+    for (uint32_t output = 0; output < walk->postfilter->outputs; output++) {
+        int status = copy_runs(walk, &first->tracks[output], &walk->kept[output].records);
+        if (status < 0)
+            return status;
+    }
+    return FC_OK;
+}
+
 /* ---- Chains ------------------------------------------------------------------------------ */
 
 static void begin_chain(struct walk *walk, struct chain *chain, size_t offset) {
@@ -447,6 +477,8 @@ static inline __attribute__((always_inline)) int run_chains(struct walk *walk, s
         else
             fill(walk, going, left, FC_GROUP / left, &group, swapped);
         int status = judge(walk, going, left, FC_GROUP / left, &group);
+        if (status == FC_OK)
+            status = copy_what_is_in_the_cache(walk);
         if (status < 0)
             return status;
     }
@@ -466,7 +498,10 @@ static struct chain *add_chain(struct walk *walk, const struct fc_scan *scan, si
     return chain;
 }
 
-static uint32_t chains_for(const struct fc_scan *scan, size_t start, size_t stop) {
+/* Of small records one chain is hardly slower than two, and what matches in the first chain is
+ * copied while it is in the cache. A sieve leaves little to copy. */
+static uint32_t chains_for(const struct walk *walk, const struct fc_scan *scan, size_t start,
+                           size_t stop) {
     struct fc_scan sample = *scan;
     struct fc_pcap_record record;
     uint32_t records = 0;
@@ -476,14 +511,15 @@ static uint32_t chains_for(const struct fc_scan *scan, size_t start, size_t stop
         records++;
     bool small = records == 0 || (sample.offset - start) / records < SMALL;
     size_t most = (stop - start) / CHAIN_BYTES;
-    uint32_t wanted = small ? FEW_CHAINS : MOST_CHAINS;
+    uint32_t few = walk->postfilter->keep && !walk->sifts ? 1 : FEW_CHAINS;
+    uint32_t wanted = small ? few : MOST_CHAINS;
     return most < wanted ? (uint32_t)most : wanted;
 }
 
 /* One at `start`, others where records seem to begin: each ends where the next one begins. */
 static void plan_chains(struct walk *walk, const struct fc_scan *scan, size_t start, size_t stop) {
     size_t room = stop - start;
-    size_t wanted = walk->postfilter->limit != UINT64_MAX ? 1 : chains_for(scan, start, stop);
+    size_t wanted = walk->postfilter->limit != UINT64_MAX ? 1 : chains_for(walk, scan, start, stop);
     struct chain *last = add_chain(walk, scan, start);
     last->ended = walk->postfilter->limit == 0;
     for (size_t i = 1; i < wanted; i++) {
@@ -530,17 +566,6 @@ static void join_summary(struct fc_scan_summary *all, const struct fc_scan_summa
     all->frames += more->frames;
 }
 
-static int copy_runs(const struct walk *walk, const struct track *track, struct fc_buffer *output) {
-    for (size_t i = 0; i < track->count; i++) {
-        const struct run *run = &track->runs[i];
-        int status = fc_convert_append(&walk->postfilter->convert, walk->bytes + run->start,
-                                       run->end - run->start, run->longest, output);
-        if (status < 0)
-            return status;
-    }
-    return FC_OK;
-}
-
 static int sum_up(const struct walk *walk, struct fc_postfilter_result *result) {
     for (uint32_t i = 0; i < walk->count; i++) {
         const struct chain *chain = &walk->chains[i];
@@ -554,7 +579,7 @@ static int sum_up(const struct walk *walk, struct fc_postfilter_result *result) 
     for (uint32_t output = 0; output < walk->postfilter->outputs; output++) {
         struct fc_postfilter_kept *kept = &result->kept[output];
         for (uint32_t i = 0; i < walk->count; i++) {
-            const struct track *track = &walk->chains[i].tracks[output];
+            struct track *track = &walk->chains[i].tracks[output];
             join_summary(&kept->matched, &track->matched);
             int status = copy_runs(walk, track, &kept->records);
             if (status < 0)
@@ -628,6 +653,7 @@ static int call_prepare(struct call *call, const struct fc_postfilter *postfilte
         return FC_ERROR_ARGUMENT;
     call->result = result;
     call->walk.postfilter = postfilter;
+    call->walk.kept = result->kept;
     call->walk.skipped_at = postfilter->skipping ? fc_program_tags_at(postfilter->skipping) : 0;
     call->walk.reach = reach_of(postfilter);
     if (call->walk.skipped_at != 0 && call->walk.reach < call->walk.skipped_at + 2)
@@ -672,6 +698,7 @@ static int call_run(void *argument) {
     call->result->start = start;
     walk->bytes = call->scan.bytes;
     walk->count = 0;
+    walk->copied = start;
     plan_chains(walk, &call->scan, start, stop);
     int status = walk_chains(walk, walk->chains, walk->count);
     if (status == FC_OK)
