@@ -3,26 +3,41 @@
 
 #include <stdlib.h>
 
-/* What A surely holds before an instruction: a number from a constant offset of the frame, or its
- * length on the wire, some bits of it. */
+/* What A holds: a number from a constant offset of the frame, or its length on the wire, some bits
+ * of it. */
 struct value {
-    enum { NEVER_REACHED, UNKNOWN, KNOWN } state;
+    bool known;    /* else the rest is 0 */
     uint32_t size; /* as in fc_plan_test */
     uint32_t offset;
     uint32_t mask;
 };
 
-struct step {
+enum index {
+    UNTOUCHED, /* X is 0, as at the start */
+    IS_HEADER,
+    UNCERTAIN, /* or nobody asks for it */
+};
+
+/* An instruction, together with what is known before it. Ways that come to one instruction with
+ * different values (libpcap lets IPv4 and IPv6 share what comes last) are states of their own, and
+ * a test there becomes a test of each. */
+struct state {
     struct value a;
-    bool x_is_20;     /* X is surely HEADER, */
-    bool x_may_be_20; /* or it may be; else it is 0, as at the start */
-    bool needs_a;     /* A is read before it is written, on some path from here */
-    bool needs_x;
-    uint8_t goal; /* the number of the test that this instruction is, or NOT_A_TEST */
+    uint8_t x; /* enum index */
+    bool reached;
+    uint8_t goal;          /* the number of the test that this is, or NOT_A_TEST */
+    struct state *on_true; /* what comes next, also where nothing is tested; NULL: not planned */
+    struct state *on_false;
+};
+
+struct need {
+    bool a; /* A is read before it is written, on some path from here */
+    bool x;
 };
 
 enum {
     NOT_A_TEST = 0xff,
+    STATES = 4, /* of an instruction; in the last one all further ways are merged */
     /* An IPv4 header without options. What is behind it is looked for by `ldx 4*([k]&0xf)`, and
      * that is asked as a test: most frames go on as if loads from X were at constant offsets,
      * others go to the interpreter. */
@@ -32,8 +47,10 @@ enum {
 struct planner {
     struct fc_plan *plan;
     const struct fc_instruction *instructions;
+    const struct fc_set *sets;
     size_t count;
-    struct step *steps;
+    struct need *needs;
+    struct state *states; /* STATES of each instruction */
 };
 
 static uint32_t size_of_load(uint16_t code) {
@@ -66,20 +83,20 @@ static bool compares_a(uint16_t code) {
            code == FC_JMP_IN_SET;
 }
 
-/* ---- Where A is needed ------------------------------------------------------------------- */
+/* ---- Where A and X are needed ------------------------------------------------------------- */
 
 static bool needs_a(const struct planner *planner, size_t number) {
     const struct fc_instruction *i = &planner->instructions[number];
-    const struct step *following = planner->steps + number + 1;
+    const struct need *following = planner->needs + number + 1;
     switch (i->code) {
     case FC_RET_K: return false;
-    case FC_JA: return following[i->on_true].needs_a;
+    case FC_JA: return following[i->on_true].a;
     case FC_LD_W_ABS:
     case FC_LD_H_ABS:
     case FC_LD_B_ABS:
     case FC_LD_W_IND:
     case FC_LD_H_IND:
-    case FC_LD_B_IND: return following[i->on_false].needs_a; /* bytes missing: A stays */
+    case FC_LD_B_IND: return following[i->on_false].a; /* bytes missing: A stays */
     case FC_LD_IMM:
     case FC_LD_LEN:
     case FC_LD_MEM:
@@ -88,15 +105,15 @@ static bool needs_a(const struct planner *planner, size_t number) {
     case FC_LDX_IMM:
     case FC_LDX_LEN:
     case FC_LDX_MEM:
-    case FC_STX: return following[0].needs_a;
-    case FC_LDX_MSH: return following[0].needs_a || following[i->on_false].needs_a;
+    case FC_STX: return following[0].a;
+    case FC_LDX_MSH: return following[0].a || following[i->on_false].a;
     default: return true; /* all that read it, and whatever is new */
     }
 }
 
 static bool needs_x(const struct planner *planner, size_t number) {
     const struct fc_instruction *i = &planner->instructions[number];
-    const struct step *following = planner->steps + number + 1;
+    const struct need *following = planner->needs + number + 1;
     switch (i->code) {
     case FC_RET_K:
     case FC_RET_A:
@@ -104,79 +121,83 @@ static bool needs_x(const struct planner *planner, size_t number) {
     case FC_LDX_LEN:
     case FC_LDX_MEM:
     case FC_TAX: return false;
-    case FC_LDX_MSH: return following[i->on_false].needs_x; /* bytes missing: X stays */
-    case FC_JA: return following[i->on_true].needs_x;
+    case FC_LDX_MSH: return following[i->on_false].x; /* bytes missing: X stays */
+    case FC_JA: return following[i->on_true].x;
     case FC_LD_W_ABS:
     case FC_LD_H_ABS:
-    case FC_LD_B_ABS: return following[0].needs_x || following[i->on_false].needs_x;
+    case FC_LD_B_ABS: return following[0].x || following[i->on_false].x;
     case FC_JEQ_K:
     case FC_JGT_K:
     case FC_JGE_K:
     case FC_JSET_K:
     case FC_JMP_IN_SET:
     case FC_JMP_IN_WIDE:
-    case FC_JMP_CONTAINS: return following[i->on_true].needs_x || following[i->on_false].needs_x;
+    case FC_JMP_CONTAINS: return following[i->on_true].x || following[i->on_false].x;
     case FC_LD_IMM:
     case FC_LD_LEN:
     case FC_LD_MEM:
     case FC_LD_CAPTURED:
-    case FC_AND_K: return following[0].needs_x;
+    case FC_AND_K: return following[0].x;
     default: return true; /* all that read it, and whatever is new */
     }
 }
 
-/* ---- What A holds ------------------------------------------------------------------------ */
-
-static void come_to(struct step *step, struct value a, bool x_is_20, bool x_may_be_20) {
-    struct value *there = &step->a;
-    step->x_may_be_20 |= x_may_be_20;
-    step->x_is_20 = there->state == NEVER_REACHED ? x_is_20 : step->x_is_20 && x_is_20;
-    if (there->state == NEVER_REACHED)
-        *there = a;
-    else if (a.state != KNOWN || there->size != a.size || there->offset != a.offset ||
-             there->mask != a.mask)
-        there->state = UNKNOWN;
+static void find_needs(struct planner *planner) {
+    for (size_t number = planner->count; number-- > 0;)
+        planner->needs[number] =
+            (struct need){.a = needs_a(planner, number), .x = needs_x(planner, number)};
 }
 
-/* What A holds behind an instruction that a plan can leave to its tests; UNKNOWN for others. */
-static struct value after(const struct fc_instruction *i, const struct step *step) {
-    struct value a = step->a;
+/* ---- States ------------------------------------------------------------------------------ */
+
+static size_t number_of(const struct planner *planner, const struct state *state) {
+    return (size_t)(state - planner->states) / STATES;
+}
+
+static const struct fc_instruction *instruction_of(const struct planner *planner,
+                                                   const struct state *state) {
+    return &planner->instructions[number_of(planner, state)];
+}
+
+static bool are_alike(const struct state *one, struct value a, enum index x) {
+    return one->x == x && one->a.known == a.known && one->a.size == a.size &&
+           one->a.offset == a.offset && one->a.mask == a.mask;
+}
+
+/* The state of an instruction for what comes there. What nobody asks for makes no difference. */
+static struct state *come_to(struct planner *planner, size_t number, struct value a, enum index x) {
+    struct state *state = planner->states + number * STATES;
+    struct state *last = state + STATES - 1;
+    if (!planner->needs[number].a)
+        a = (struct value){0};
+    if (!planner->needs[number].x)
+        x = UNCERTAIN;
+    while (state < last && state->reached && !are_alike(state, a, x))
+        state++;
+    if (!state->reached) {
+        *state = (struct state){.a = a, .x = (uint8_t)x, .reached = true, .goal = NOT_A_TEST};
+    } else if (!are_alike(state, a, x)) {
+        state->a = (struct value){0};
+        state->x = UNCERTAIN;
+    }
+    return state;
+}
+
+/* What A holds behind an instruction that a plan can leave to its tests; unknown for others. */
+static struct value after(const struct fc_instruction *i, const struct state *state) {
+    struct value a = state->a;
     uint32_t size = size_of_load(i->code);
     uint64_t offset = (uint64_t)i->k + (is_indirect(i->code) ? HEADER : 0);
-    bool found = size > 0 && (step->x_is_20 || !is_indirect(i->code));
+    bool found = size > 0 && (state->x == IS_HEADER || !is_indirect(i->code));
     if (found && fc_bytes_within(offset, size, FC_GROUP_REACH))
-        return (struct value){KNOWN, size, (uint32_t)offset, all_bits(size)};
+        return (struct value){true, size, (uint32_t)offset, all_bits(size)};
     if (i->code == FC_LD_LEN)
-        return (struct value){KNOWN, 0, 0, all_bits(0)};
-    if (i->code == FC_AND_K && a.state == KNOWN) {
+        return (struct value){true, 0, 0, all_bits(0)};
+    if (i->code == FC_AND_K && a.known) {
         a.mask &= i->k;
         return a;
     }
-    return (struct value){.state = UNKNOWN};
-}
-
-static void follow(struct planner *planner) {
-    planner->steps[0].a.state = UNKNOWN;
-    for (size_t number = 0; number < planner->count; number++) {
-        const struct fc_instruction *i = &planner->instructions[number];
-        const struct step *step = &planner->steps[number];
-        struct value a = step->a;
-        bool x = step->x_is_20;
-        bool may = step->x_may_be_20;
-        struct step *following = planner->steps + number + 1;
-        if (a.state == NEVER_REACHED)
-            continue;
-        if (i->code == FC_JA) {
-            come_to(&following[i->on_true], a, x, may);
-        } else if (compares_a(i->code) && a.state == KNOWN) {
-            come_to(&following[i->on_true], a, x, may);
-            come_to(&following[i->on_false], a, x, may);
-        } else if (is_header_test(i)) {
-            come_to(&following[0], a, true, true);
-        } else if (after(i, step).state == KNOWN) {
-            come_to(&following[0], after(i, step), x, may);
-        }
-    }
+    return (struct value){0};
 }
 
 /* ---- Tests ------------------------------------------------------------------------------- */
@@ -219,30 +240,55 @@ static struct fc_plan_test test_of(const struct fc_instruction *i, struct value 
     return test;
 }
 
-static void make_tests(struct planner *planner, const struct fc_set *sets) {
+/* Whether it becomes a test: not behind the last that a plan has room for. */
+static bool add_test(struct planner *planner, struct state *state, const struct fc_instruction *i) {
     struct fc_plan *plan = planner->plan;
-    for (size_t number = 0; number < planner->count; number++) {
-        struct step *step = &planner->steps[number];
-        const struct fc_instruction *i = &planner->instructions[number];
-        step->goal = NOT_A_TEST;
-        bool tests = step->a.state != NEVER_REACHED &&
-                     (is_header_test(i) || (compares_a(i->code) && step->a.state == KNOWN));
-        if (!tests || plan->count == FC_PLAN_TESTS)
-            continue;
-        step->goal = (uint8_t)plan->count;
-        plan->tests[plan->count++] = test_of(i, step->a, sets);
+    bool tests = is_header_test(i) || (compares_a(i->code) && state->a.known);
+    if (!tests || plan->count == FC_PLAN_TESTS)
+        return false;
+    state->goal = (uint8_t)plan->count;
+    plan->tests[plan->count++] = test_of(i, state->a, planner->sets);
+    return true;
+}
+
+static void follow_one(struct planner *planner, struct state *state) {
+    const struct fc_instruction *i = instruction_of(planner, state);
+    size_t next = number_of(planner, state) + 1;
+    enum index x = state->x;
+    if (i->code == FC_JA) {
+        state->on_true = come_to(planner, next + i->on_true, state->a, x);
+    } else if (add_test(planner, state, i)) {
+        bool header = is_header_test(i);
+        state->on_true =
+            come_to(planner, header ? next : next + i->on_true, state->a, header ? IS_HEADER : x);
+        if (!header)
+            state->on_false = come_to(planner, next + i->on_false, state->a, x);
+    } else {
+        struct value a = after(i, state);
+        if (a.known)
+            state->on_true = come_to(planner, next, a, x);
     }
+}
+
+/* Jumps go forward: when an instruction's turn comes, all ways to it are known. So tests are in an
+ * order that they can run in. */
+static void follow(struct planner *planner) {
+    come_to(planner, 0, (struct value){0}, UNTOUCHED);
+    for (struct state *state = planner->states; state < planner->states + planner->count * STATES;
+         state++)
+        if (state->reached)
+            follow_one(planner, state);
 }
 
 /* ---- Jumps ------------------------------------------------------------------------------- */
 
 /* To the interpreter, which begins at the instruction as if nothing had run: so where A or X is
  * needed it begins at the start. */
-static uint8_t exit_at(struct planner *planner, size_t number) {
+static uint8_t exit_at(struct planner *planner, const struct state *state) {
     struct fc_plan *plan = planner->plan;
-    const struct step *step = &planner->steps[number];
-    bool needs = step->needs_a || (step->needs_x && step->x_may_be_20);
-    uint32_t at = needs ? 0 : (uint32_t)number;
+    size_t number = number_of(planner, state);
+    struct need need = planner->needs[number];
+    uint32_t at = need.a || (need.x && state->x != UNTOUCHED) ? 0 : (uint32_t)number;
     for (uint32_t i = 0; i < plan->exit_count; i++)
         if (plan->exits[i] == at)
             return (uint8_t)(FC_PLAN_FIRST_EXIT + i);
@@ -258,43 +304,45 @@ static void reach_for(struct fc_plan *plan, uint32_t end) {
         plan->reach = end;
 }
 
-static uint8_t goal_at(struct planner *planner, size_t number) {
-    for (size_t at = number;;) {
-        const struct fc_instruction *i = &planner->instructions[at];
-        const struct step *step = &planner->steps[at];
-        if (step->goal != NOT_A_TEST)
-            return step->goal;
+static uint8_t goal_at(struct planner *planner, const struct state *start) {
+    for (const struct state *state = start;; state = state->on_true) {
+        const struct fc_instruction *i = instruction_of(planner, state);
+        if (state->goal != NOT_A_TEST)
+            return state->goal;
         if (i->code == FC_RET_K)
             return i->k != 0 ? FC_PLAN_TAKE : FC_PLAN_REJECT;
-        if (i->code == FC_JA)
-            at += 1 + (size_t)i->on_true;
-        else if (after(i, step).state == KNOWN) {
-            struct value loaded = after(i, step);
-            reach_for(planner->plan, loaded.offset + loaded.size);
-            at++;
-        } else
-            return exit_at(planner, number);
+        if (state->on_true == NULL)
+            return exit_at(planner, start);
+        struct value loaded = after(i, state);
+        reach_for(planner->plan, loaded.offset + loaded.size);
     }
 }
 
+static void make_jumps_of(struct planner *planner, const struct state *state) {
+    const struct fc_instruction *i = instruction_of(planner, state);
+    struct fc_plan_test *test = &planner->plan->tests[state->goal];
+    if (is_header_test(i))
+        reach_for(planner->plan, i->k + 1);
+    test->on_true = goal_at(planner, state->on_true);
+    test->on_false =
+        state->on_false != NULL ? goal_at(planner, state->on_false) : exit_at(planner, state);
+}
+
 static void make_jumps(struct planner *planner) {
-    struct fc_plan *plan = planner->plan;
-    plan->exit_count = 1; /* exits[0] is the start */
-    plan->start = goal_at(planner, 0);
-    for (size_t number = 0; number < planner->count; number++) {
-        uint8_t goal = planner->steps[number].goal;
-        const struct fc_instruction *i = &planner->instructions[number];
-        if (goal == NOT_A_TEST)
-            continue;
-        if (i->code == FC_LDX_MSH) {
-            reach_for(plan, i->k + 1);
-            plan->tests[goal].on_true = goal_at(planner, number + 1);
-            plan->tests[goal].on_false = exit_at(planner, number);
-            continue;
-        }
-        plan->tests[goal].on_true = goal_at(planner, number + 1 + i->on_true);
-        plan->tests[goal].on_false = goal_at(planner, number + 1 + i->on_false);
-    }
+    planner->plan->exit_count = 1; /* exits[0] is the start */
+    planner->plan->start = goal_at(planner, planner->states);
+    for (const struct state *state = planner->states;
+         state < planner->states + planner->count * STATES; state++)
+        if (state->reached && state->goal != NOT_A_TEST)
+            make_jumps_of(planner, state);
+}
+
+static void make_plan(struct planner *planner) {
+    find_needs(planner);
+    follow(planner);
+    make_jumps(planner);
+    if (planner->plan->reach == 0 && planner->plan->count > 0)
+        planner->plan->reach = 1; /* lengths alone */
 }
 
 int fc_planner_make(struct fc_plan *plan, const struct fc_instruction *instructions, size_t count,
@@ -305,19 +353,14 @@ int fc_planner_make(struct fc_plan *plan, const struct fc_instruction *instructi
     for (size_t i = 0; i < count; i++)
         if (instructions[i].code == FC_JA_BACK)
             return FC_OK;
-    struct planner planner = {.plan = plan, .instructions = instructions, .count = count};
-    planner.steps = calloc(count, sizeof *planner.steps);
-    if (!planner.steps)
-        return FC_ERROR_MEMORY;
-    for (size_t i = count; i-- > 0;)
-        planner.steps[i].needs_a = needs_a(&planner, i);
-    for (size_t i = count; i-- > 0;)
-        planner.steps[i].needs_x = needs_x(&planner, i);
-    follow(&planner);
-    make_tests(&planner, sets);
-    make_jumps(&planner);
-    if (plan->reach == 0 && plan->count > 0)
-        plan->reach = 1; /* lengths alone */
-    free(planner.steps);
-    return FC_OK;
+    struct planner planner = {
+        .plan = plan, .instructions = instructions, .sets = sets, .count = count};
+    planner.needs = calloc(count, sizeof *planner.needs);
+    planner.states = calloc(count * STATES, sizeof *planner.states);
+    bool has_memory = planner.needs != NULL && planner.states != NULL;
+    if (has_memory)
+        make_plan(&planner);
+    free(planner.needs);
+    free(planner.states);
+    return has_memory ? FC_OK : FC_ERROR_MEMORY;
 }

@@ -181,9 +181,8 @@ static void loads_reach_as_far_as_a_group_does(void) {
     }
 }
 
-/* A is one byte or another where the last test is: that is the interpreter's, from the load on or,
- * where A has been loaded, from the start. */
-static void a_value_loaded_in_two_ways_is_not_known(void) {
+/* A is one byte or another where the last test is: so that is one test for each. */
+static void a_value_loaded_in_two_ways_makes_two_tests(void) {
     const struct fc_instruction program[] = {
         {.code = FC_LD_B_ABS, .k = 0, .on_false = 4},
         {.code = FC_JEQ_K, .k = 4, .on_true = 0, .on_false = 1},
@@ -193,12 +192,97 @@ static void a_value_loaded_in_two_ways_is_not_known(void) {
         RET(0),
     };
     struct fc_plan plan = PLAN(program);
-    CHECK_IS(plan.count, 1);
-    CHECK_IS(plan.exit_count, 2);
-    CHECK_IS(plan.exits[0], 0);
-    CHECK_IS(plan.exits[1], 2);
+    CHECK_IS(plan.count, 3);
+    CHECK_IS(plan.exit_count, 1);
     CHECK_IS(plan.reach, 2);
-    check_goals(&plan.tests[0], FC_PLAN_FIRST_EXIT + 1, FC_PLAN_FIRST_EXIT);
+    check_test(&plan.tests[1], FC_PLAN_EQUAL, 1, 0, 0xff, 7);
+    check_test(&plan.tests[2], FC_PLAN_EQUAL, 1, 1, 0xff, 7);
+    check_goals(&plan.tests[0], 2, 1);
+    check_goals(&plan.tests[1], FC_PLAN_TAKE, FC_PLAN_REJECT);
+    check_goals(&plan.tests[2], FC_PLAN_TAKE, FC_PLAN_REJECT);
+}
+
+/* As libpcap's optimizer lets IPv6 and IPv4 share the last test of `portrange`: A is a number from
+ * a constant place, or from behind X; and X is the header's length, or was never set. */
+static void a_shared_tail_is_planned_for_each_way_to_it(void) {
+    const struct fc_instruction program[] = {
+        {.code = FC_LD_H_ABS, .k = 12, .on_false = 9},
+        {.code = FC_JEQ_K, .k = 0x86dd, .on_true = 0, .on_false = 2},
+        {.code = FC_LD_H_ABS, .k = 56, .on_false = 7},
+        {.code = FC_JA, .on_true = 2},
+        {.code = FC_LDX_MSH, .k = 14, .on_false = 5},
+        {.code = FC_LD_H_IND, .k = 16, .on_false = 4},
+        {.code = FC_JGE_K, .k = 40000, .on_true = 0, .on_false = 3},
+        {.code = FC_AND_K, .k = 0xff00},
+        {.code = FC_JGT_K, .k = 40191, .on_true = 1, .on_false = 0},
+        RET(1),
+        RET(0),
+    };
+    struct fc_plan plan = PLAN(program);
+    CHECK_IS(plan.count, 6);
+    CHECK_IS(plan.reach, 58);
+    CHECK_IS(plan.exit_count, 2); /* for options of IPv4 alone */
+    CHECK_IS(plan.exits[1], 4);
+    check_goals(&plan.tests[0], 2, 1);
+    check_goals(&plan.tests[1], 3, FC_PLAN_FIRST_EXIT + 1);
+    check_test(&plan.tests[2], FC_PLAN_AT_LEAST, 2, 56, 0xffff, 40000);
+    check_test(&plan.tests[3], FC_PLAN_AT_LEAST, 2, 36, 0xffff, 40000);
+    check_goals(&plan.tests[2], 4, FC_PLAN_REJECT);
+    check_goals(&plan.tests[3], 5, FC_PLAN_REJECT);
+    check_test(&plan.tests[4], FC_PLAN_GREATER, 2, 56, 0xff00, 40191);
+    check_test(&plan.tests[5], FC_PLAN_GREATER, 2, 36, 0xff00, 40191);
+}
+
+/* So many loads, one behind the other, each followed by a test that goes on to a shared one. */
+static size_t with_ways(struct fc_instruction *program, uint32_t ways) {
+    for (uint32_t i = 0; i < ways; i++) {
+        program[2 * i] =
+            (struct fc_instruction){.code = FC_LD_B_ABS, .k = i, .on_false = 2 * (ways - i) + 1};
+        program[2 * i + 1] = (struct fc_instruction){
+            .code = FC_JEQ_K, .k = i, .on_true = 2 * (ways - i) - 2, .on_false = 0};
+    }
+    program[2 * ways] = (struct fc_instruction){.code = FC_JGT_K, .k = 50, .on_false = 1};
+    program[2 * ways + 1] = (struct fc_instruction)RET(1);
+    program[2 * ways + 2] = (struct fc_instruction)RET(0);
+    return 2 * ways + 3;
+}
+
+/* Beyond a few, A is not known: those frames are the interpreter's, from the start. */
+static void ways_beyond_a_few_are_merged(void) {
+    for (uint32_t ways = 1; ways < 10; ways++) {
+        struct fc_instruction program[2 * 10 + 3];
+        struct fc_plan plan = plan_of(program, with_ways(program, ways));
+        uint32_t apart = ways <= 4 ? ways : 3;
+        check_about("%u ways", ways);
+        CHECK_IS(plan.count, ways + apart);
+        CHECK_IS(plan.exit_count, 1);
+        for (uint32_t i = 0; i < ways; i++)
+            CHECK_IS(plan.tests[i].on_true, i < apart ? ways + i : FC_PLAN_FIRST_EXIT);
+    }
+}
+
+/* The ways come with different values of A and X, of which nothing is read any more. */
+static void values_that_are_not_needed_make_one_test(void) {
+    const struct fc_instruction program[] = {
+        {.code = FC_LD_B_ABS, .k = 0, .on_false = 9},
+        {.code = FC_JEQ_K, .k = 4, .on_true = 0, .on_false = 3},
+        {.code = FC_LDX_MSH, .k = 2, .on_false = 7},
+        {.code = FC_LD_B_IND, .k = 1, .on_false = 6},
+        {.code = FC_JEQ_K, .k = 5, .on_true = 0, .on_false = 5},
+        {.code = FC_LD_B_ABS, .k = 1, .on_false = 4},
+        {.code = FC_JEQ_K, .k = 7, .on_true = 0, .on_false = 3},
+        {.code = FC_LDX_MSH, .k = 3, .on_false = 2},
+        {.code = FC_LD_B_IND, .k = 9, .on_false = 1},
+        {.code = FC_JEQ_K, .k = 8, .on_true = 1, .on_false = 0},
+        RET(0),
+        RET(1),
+    };
+    struct fc_plan plan = PLAN(program);
+    CHECK_IS(plan.count, 6);
+    check_goals(&plan.tests[0], 1, 3);
+    check_goals(&plan.tests[2], 3, FC_PLAN_REJECT);
+    check_goals(&plan.tests[3], 4, FC_PLAN_REJECT);
+    CHECK_IS(plan.tests[5].offset, 29);
 }
 
 static void a_value_loaded_alike_in_two_ways_is_known(void) {
@@ -414,6 +498,67 @@ struct random_program {
     size_t count;
 };
 
+static uint32_t any_of(const uint16_t *codes, size_t count) {
+    return codes[random_below((uint32_t)count)];
+}
+#define ANY_OF(...)                                                                                \
+    (uint16_t)any_of((const uint16_t[]){__VA_ARGS__}, COUNT(((const uint16_t[]){__VA_ARGS__})))
+
+/* Ways that load A, and sometimes X, from places of their own, or not at all, and come together in
+ * the first instruction of the tail or in the second, to which `tail` counts. */
+static size_t random_ways(struct fc_instruction *made, size_t tail, size_t count) {
+    size_t at = 0;
+    while (at + 4 < tail) {
+        uint32_t to = (uint32_t)(tail - at);
+        uint32_t out = (uint32_t)(count - at);
+        uint32_t k = random_below(24);
+        if (random_below(3) == 0)
+            made[at++] = (struct fc_instruction){.code = ANY_OF(0xb1, 0xb1, 0xb1, 0x01),
+                                                 .k = k,
+                                                 .on_false = out-- - 2},
+            to--;
+        made[at++] = (struct fc_instruction){
+            .code = ANY_OF(0x20, 0x28, 0x30, 0x48, 0x50, 0x80), .k = k, .on_false = out-- - 2};
+        to--;
+        bool first = random_below(2);
+        made[at++] = (struct fc_instruction){
+            .code = ANY_OF(0x15, 0x25, 0x35, 0x45),
+            .k = random_below(40),
+            .on_true = first ? 0 : to - 1 + random_below(2),
+            .on_false = first ? to - 1 + random_below(2) : 0,
+        };
+    }
+    while (at < tail)
+        made[at++] = (struct fc_instruction){.code = 0x05};
+    return at;
+}
+
+/* What comes last tests A, and looks at X, as its ways have left them. */
+static size_t random_tail(struct fc_instruction *made, size_t at, size_t count) {
+    for (; at + 2 < count; at++) {
+        uint32_t left = (uint32_t)(count - 1 - at);
+        made[at] = (struct fc_instruction){
+            .code = ANY_OF(0x15, 0x25, 0x35, 0x45, 0x25, 0x35, 0x54, 0x50, 0x48, 0x87, 0x1d, 0x16),
+            .k = random_below(40),
+            .on_true = random_below(left),
+            .on_false = random_below(left),
+        };
+        if (made[at].code == 0x54)
+            made[at].k = random32() | random32();
+    }
+    made[at++] = (struct fc_instruction)RET(1);
+    made[at++] = (struct fc_instruction)RET(0);
+    return at;
+}
+
+static void shared_tail(struct random_program *made) {
+    made->count = 12 + random_below(MOST_INSTRUCTIONS - 12);
+    size_t tail = made->count - 4 - random_below(4);
+    size_t at = random_ways(made->instructions, tail, made->count);
+    CHECK_IS(random_tail(made->instructions, at, made->count), made->count);
+    made->program = program_of(made->instructions, made->count, NULL, 0);
+}
+
 static void random_program(struct random_program *made, bool can_be_planned) {
     uint32_t pairs[MOST_SETS][40];
     struct fc_ranges sets[MOST_SETS];
@@ -454,6 +599,28 @@ static void groups_are_judged_as_frames_are(void) {
     }
     CHECK(planned > 3000);
     CHECK(told_apart > 1000);
+}
+
+/* With A and X that differ by the way. */
+static void shared_tails_are_judged_as_frames_are(void) {
+    uint64_t planned = 0;
+    for (int round = 0; round < 6000; round++) {
+        struct random_program made;
+        struct frames frames;
+        tags_at = 0;
+        shared_tail(&made);
+        uint32_t reach = fc_program_reach(made.program);
+        planned += reach > 1;
+        frames_make(&frames, reach, 262144, UINT64_MAX, reach);
+        for (uint32_t i = 0; i < FC_GROUP; i += 1 + random_below(3)) /* headers of 20 bytes */
+            for (uint32_t byte = 0; byte < 24 && byte < frames.group.captured[i]; byte++)
+                frames.blocks[i][byte] = (uint8_t)(0x05 | random_below(3) << 4);
+        check_about("round %d", round);
+        check_group(made.program, &frames, UINT64_MAX);
+        frames_free(&frames);
+        fc_program_free(made.program);
+    }
+    CHECK(planned > 3000);
 }
 
 /* More tests, and more exits, than a plan has room for. */
@@ -540,7 +707,10 @@ int main(int count, char **arguments) {
     TEST(lengths_on_the_wire_need_a_byte_of_the_frame);
     TEST(loads_that_no_test_uses_extend_the_reach);
     TEST(loads_reach_as_far_as_a_group_does);
-    TEST(a_value_loaded_in_two_ways_is_not_known);
+    TEST(a_value_loaded_in_two_ways_makes_two_tests);
+    TEST(a_shared_tail_is_planned_for_each_way_to_it);
+    TEST(ways_beyond_a_few_are_merged);
+    TEST(values_that_are_not_needed_make_one_test);
     TEST(a_value_loaded_alike_in_two_ways_is_known);
     TEST(a_header_without_options_is_asked_for_as_a_test);
     TEST(exits_begin_where_nothing_is_missing);
@@ -551,6 +721,7 @@ int main(int count, char **arguments) {
     uint64_t seed = random_seed_argument(count, arguments);
     random_seed(seed);
     TEST(groups_are_judged_as_frames_are);
+    TEST(shared_tails_are_judged_as_frames_are);
     TEST(programs_longer_than_a_plan_give_the_same);
     TEST(a_program_that_skips_tags_reaches_for_them);
     TEST(tags_may_begin_anywhere);

@@ -128,6 +128,18 @@ def program_inputs() -> dict[str, bytes]:
         ("reta", 0, 0, 0),
         ("retk", 0, 0, 0),
     )
+    shared_tail = packed(
+        ("ldb", 12, 0, 8),
+        ("jeqk", 12, 1, 0),
+        ("ldmsh", 14, 0, 6),
+        ("ldh", 26, 0, 5),
+        ("jgek", 3, 2, 0),
+        ("ldhx+", 14, 0, 3),
+        ("jgek", 2, 0, 2),
+        ("jgtk", 9, 1, 0),
+        ("retk", 1, 0, 0),
+        ("retk", 0, 0, 0),
+    )
     arithmetic = b"".join(
         packed((name, 33, 0, 0))
         for name in CODES
@@ -181,6 +193,7 @@ def program_inputs() -> dict[str, bytes]:
         "return": program(0, end),
         "ether-type": program(0, ether_type),
         "ether-type-cut": program(0, ether_type, b"\x08" * 13),
+        "shared-tail": program(0, shared_tail, bytes(14) + b"\x45" + bytes(30)),
         "ip-header": program(0, ip_header),
         "arithmetic": program(0, packed(("ldcap", 0, 0, 0), ("ldxi", 5, 0, 0)) + arithmetic + end),
         "memory": program(0, memory + end),
