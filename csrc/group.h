@@ -7,6 +7,12 @@
 
 #include "frame.h"
 
+/* Tests define FC_PORTABLE, to see what other processors run. */
+#if defined __SSE2__ && !defined FC_PORTABLE
+#define FC_GROUP_SSE2
+#include <emmintrin.h>
+#endif
+
 enum {
     FC_GROUP = 64,        /* places */
     FC_GROUP_REACH = 256, /* a plan looks at no byte of a frame behind these */
@@ -83,10 +89,16 @@ static inline uint32_t fc_group_number(uint32_t lies, uint32_t size) {
 #endif
 }
 
-/* Bytes of 0 and 1 as bits, the first one the lowest: eight at once, by a multiplication that moves
- * each to its place in the highest byte. */
+/* Bytes of 0 and 1 as bits, the first one the lowest. */
 static inline uint64_t fc_group_as_bits(const uint8_t flags[FC_GROUP]) {
     uint64_t bits = 0;
+#ifdef FC_GROUP_SSE2 /* every x86-64 has it, and an instruction for 16 highest bits of bytes */
+    for (uint32_t i = 0; i < FC_GROUP; i += 16) {
+        __m128i some = _mm_loadu_si128((const __m128i *)(const void *)(flags + i));
+        uint32_t sixteen = (uint32_t)_mm_movemask_epi8(_mm_slli_epi16(some, 7));
+        bits |= (uint64_t)sixteen << i;
+    }
+#else /* eight at once, by a multiplication that moves each to its place in the highest byte */
     for (uint32_t i = 0; i < FC_GROUP; i += 8) {
         uint64_t eight;
         memcpy(&eight, flags + i, sizeof eight);
@@ -95,6 +107,7 @@ static inline uint64_t fc_group_as_bits(const uint8_t flags[FC_GROUP]) {
 #endif
         bits |= (eight * UINT64_C(0x0102040810204080) >> 56) << i;
     }
+#endif
     return bits;
 }
 

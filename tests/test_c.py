@@ -107,6 +107,19 @@ def test_c_program_passes_its_checks(source: Path, core: Sanitized, tmp_path: Pa
         pytest.fail(f"exit code {result.returncode}\n{result.stdout}", pytrace=False)
 
 
+@pytest.mark.parametrize("name", ["test_group", "test_plan", "test_planner"])
+def test_groups_are_judged_alike_on_every_processor(
+    name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    options = working_sanitizers(tmp_path_factory.mktemp("sanitizers"))
+    sources = [*map(str, sorted((ROOT / "csrc").glob("*.c")))]
+    source = str(ROOT / "tests" / "c" / f"{name}.c")
+    compile_c(["-DFC_PORTABLE", source, *sources, "-pthread", "-o", name], tmp_path)
+    result = run([f"./{name}"], tmp_path, ASAN_OPTIONS=options)
+    assert result.returncode == 0, result.stdout
+    assert "checks passed" in result.stdout
+
+
 def without_address_randomisation() -> list[str]:
     """Older thread sanitizers do not know where newer kernels put things."""
     return ["setarch", "-R"] if shutil.which("setarch") else []

@@ -186,6 +186,17 @@ static void places_are_given_in_their_order(void) {
     }
 }
 
+static void flags_become_bits(void) {
+    for (int round = 0; round < 1000; round++) {
+        uint64_t bits = random_bits();
+        uint8_t *flags = block_new(FC_GROUP);
+        for (uint32_t i = 0; i < FC_GROUP; i++)
+            flags[i] = bits >> i & 1;
+        CHECK(fc_group_as_bits(flags) == bits);
+        free(flags);
+    }
+}
+
 int main(int count, char **arguments) {
     random_seed(random_seed_argument(count, arguments));
     TEST(a_new_group_is_empty_and_can_be_read);
@@ -193,5 +204,6 @@ int main(int count, char **arguments) {
     TEST(a_group_is_filled_again_and_again);
     TEST(places_that_are_given_up_are_not_read);
     TEST(places_are_given_in_their_order);
+    TEST(flags_become_bits);
     return check_result();
 }
