@@ -17,6 +17,15 @@ enum {
     FC_GROUP = 64,        /* places */
     FC_GROUP_REACH = 256, /* a plan looks at no byte of a frame behind these */
     FC_GROUP_COLUMNS = 16,
+    FC_GROUP_ANSWERS = 64, /* a bit each */
+};
+
+/* What a test said of all places, for the next program that asks the same (csrc/plan.c). */
+struct fc_group_answer {
+    uint32_t what;
+    uint32_t mask;
+    uint32_t value;
+    uint64_t bits;
 };
 
 struct fc_group {
@@ -34,6 +43,9 @@ struct fc_group {
     uint32_t keys[FC_GROUP_COLUMNS];
     uint32_t columns[FC_GROUP_COLUMNS][FC_GROUP];
     const uint8_t *patched[FC_GROUP]; /* zeros in their place */
+    bool remembers;                   /* answers, for several programs: set behind fc_group_begin */
+    uint64_t known;                   /* bits of the `answers` that are of these frames */
+    struct fc_group_answer answers[FC_GROUP_ANSWERS];
 };
 
 /* FC_GROUP_REACH zeros. */
@@ -52,6 +64,7 @@ static inline void fc_group_complete(struct fc_group *group, uint64_t present, u
     group->present = group->whole = present;
     group->near = group->bytes;
     group->column_count = 0;
+    group->known = 0;
     if ((group->held & ~present) != 0)
         fc_group_empty(group, group->held & ~present);
     group->held = present;

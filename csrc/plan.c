@@ -76,7 +76,7 @@ static uint64_t look_up(const struct fc_plan_test *test, struct fc_group *group,
     return test_some(test, FC_PLAN_IN_SET, group, frames);
 }
 
-static inline __attribute__((always_inline)) uint64_t run_test(const struct fc_plan_test *test,
+static inline __attribute__((always_inline)) uint64_t run_anew(const struct fc_plan_test *test,
                                                                struct fc_group *group,
                                                                uint64_t frames) {
     switch ((enum fc_plan_kind)test->kind) {
@@ -87,6 +87,48 @@ static inline __attribute__((always_inline)) uint64_t run_test(const struct fc_p
     case FC_PLAN_IN_SET: return look_up(test, group, frames);
     }
     return 0;
+}
+
+/* ---- Answers ----------------------------------------------------------------------------- */
+
+/* Kind, size and offset. */
+static uint32_t what_is_asked(const struct fc_plan_test *test) {
+    return test->kind | (uint32_t)test->size << 8 | test->offset << 16;
+}
+
+uint8_t fc_plan_slot(const struct fc_plan_test *test) {
+    uint32_t mixed = (what_is_asked(test) ^ test->mask) * 0x9e3779b1 + test->value;
+    return (uint8_t)(mixed * 0x85ebca6b >> 26);
+}
+
+static bool is_answer_to(const struct fc_group_answer *answer, const struct fc_plan_test *test) {
+    return answer->what == what_is_asked(test) && answer->mask == test->mask &&
+           answer->value == test->value;
+}
+
+/* Programs ask the same of a group: whether it is IPv4, a fragment, has options. A test of all
+ * places leaves its answer, unless another one has its slot. Sets are not told apart. */
+static inline __attribute__((always_inline)) uint64_t ask_once(const struct fc_plan_test *test,
+                                                               struct fc_group *group,
+                                                               uint64_t frames) {
+    struct fc_group_answer *answer = &group->answers[test->slot];
+    bool is_free = (group->known >> test->slot & 1) == 0;
+    if (!is_free && is_answer_to(answer, test))
+        return answer->bits;
+    uint64_t bits = run_anew(test, group, frames);
+    if (is_free && !are_few(frames) && test->kind != FC_PLAN_IN_SET) {
+        *answer = (struct fc_group_answer){what_is_asked(test), test->mask, test->value, bits};
+        group->known |= UINT64_C(1) << test->slot;
+    }
+    return bits;
+}
+
+/* ---- Plans ------------------------------------------------------------------------------- */
+
+static inline __attribute__((always_inline)) uint64_t run_test(const struct fc_plan_test *test,
+                                                               struct fc_group *group,
+                                                               uint64_t frames) {
+    return group->remembers ? ask_once(test, group, frames) : run_anew(test, group, frames);
 }
 
 static inline __attribute__((always_inline)) void run_plan(const struct fc_plan *plan,

@@ -40,6 +40,7 @@ struct fc_plan_test {
     uint8_t size; /* bytes: 1, 2 or 4; 0: the length on the wire */
     uint8_t on_true;
     uint8_t on_false;
+    uint8_t slot; /* of a group's answers: any, and best fc_plan_slot */
     uint32_t offset;
     uint32_t mask;
     uint32_t value; /* for equality of bytes, it and the mask are as they lie in the frame */
@@ -54,6 +55,9 @@ struct fc_plan {
     struct fc_plan_test tests[FC_PLAN_TESTS];
     uint32_t exits[FC_PLAN_EXITS]; /* numbers of instructions */
 };
+
+/* The same for tests that ask the same. */
+uint8_t fc_plan_slot(const struct fc_plan_test *test);
 
 /* Bits by goal, of those of `frames` that come there; only REJECT, TAKE and exits mean something
  * afterwards. `group->reach` is at least `plan->reach`, and `frames` are `whole`. */

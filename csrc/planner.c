@@ -247,7 +247,9 @@ static bool add_test(struct planner *planner, struct state *state, const struct 
     if (!tests || plan->count == FC_PLAN_TESTS)
         return false;
     state->goal = (uint8_t)plan->count;
-    plan->tests[plan->count++] = test_of(i, state->a, planner->sets);
+    plan->tests[plan->count] = test_of(i, state->a, planner->sets);
+    plan->tests[plan->count].slot = fc_plan_slot(&plan->tests[plan->count]);
+    plan->count++;
     return true;
 }
 

@@ -466,6 +466,7 @@ static inline __attribute__((always_inline)) int run_chains(struct walk *walk, s
     struct chain *going[MOST_CHAINS];
     struct fc_group group;
     fc_group_begin(&group, walk->reach, chains[0].scan.layout.snaplen);
+    group.remembers = walk->postfilter->outputs > 1;
     for (uint32_t turn = 0;; turn++) {
         uint32_t left = those_going(chains, count, going);
         if (left == 0)

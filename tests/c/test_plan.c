@@ -110,7 +110,21 @@ static uint64_t random_frames(void) {
     }
 }
 
-/* Several on one group, as programs share its columns. */
+/* One of an earlier plan is asked again, sometimes, with a number changed. */
+static void test_again(struct fc_plan_test *test, uint32_t plain[2], const struct fc_plan *before,
+                       uint32_t before_plain[][2]) {
+    uint32_t which = random_below(before->count);
+    *test = before->tests[which];
+    memcpy(plain, before_plain[which], 2 * sizeof *plain);
+    if (test->kind != FC_PLAN_EQUAL && random_below(4) == 0)
+        test->value += random_below(2);
+    if (test->kind != FC_PLAN_EQUAL && random_below(4) == 0)
+        test->mask &= ~(1u << random_below(3));
+    if (test->kind != FC_PLAN_EQUAL && random_below(8) == 0)
+        test->kind = (uint8_t)(1 + random_below(4));
+}
+
+/* Several on one group, as programs share its columns and its answers. */
 static void plans_agree_with_a_walk_of_each_frame(void) {
     const uint32_t pairs[] = {1, 2, 0x0100, 0x0203, 0x02000000, 0x03ffffff};
     const struct fc_ranges ranges = {.pairs = pairs, .count = 3};
@@ -118,7 +132,10 @@ static void plans_agree_with_a_walk_of_each_frame(void) {
     CHECK_IS(fc_set_make(set, &ranges), FC_OK);
     for (int round = 0; round < 3000; round++) {
         struct sample sample;
+        struct fc_plan before = {0};
+        uint32_t before_plain[FC_PLAN_TESTS][2];
         sample_make(&sample);
+        sample.group.remembers = random_below(4) != 0;
         for (int plans = 0; plans < 4; plans++) {
             struct fc_plan plan = {.reach = LENGTH,
                                    .count = random_below(FC_PLAN_TESTS + 1),
@@ -127,7 +144,13 @@ static void plans_agree_with_a_walk_of_each_frame(void) {
             uint64_t goals[FC_PLAN_GOALS];
             memset(goals, 0x55, sizeof goals);
             for (uint32_t i = 0; i < plan.count; i++) {
-                random_test(&plan.tests[i], plain[i], set);
+                if (before.count > 0 && random_below(2))
+                    test_again(&plan.tests[i], plain[i], &before, before_plain);
+                else
+                    random_test(&plan.tests[i], plain[i], set);
+                plan.tests[i].slot = fc_plan_slot(&plan.tests[i]);
+                if (random_below(4) == 0) /* which need not be the best one */
+                    plan.tests[i].slot = (uint8_t)random_below(FC_GROUP_ANSWERS);
                 plan.tests[i].on_true = random_goal(&plan, (int)i);
                 plan.tests[i].on_false = random_goal(&plan, (int)i);
             }
@@ -147,6 +170,8 @@ static void plans_agree_with_a_walk_of_each_frame(void) {
                              : plan.tests[at].on_false;
                 CHECK_IS(goals[at] >> place & 1, frames >> place & 1);
             }
+            before = plan;
+            memcpy(before_plain, plain, sizeof plain);
         }
         sample_free(&sample);
     }
@@ -205,9 +230,36 @@ static void tests_hold_at_their_borders(void) {
     }
 }
 
+/* And none of the frames before. */
+static void answers_are_those_of_the_group(void) {
+    struct sample sample;
+    struct fc_plan plan = {.reach = LENGTH, .count = 1};
+    uint64_t goals[FC_PLAN_GOALS];
+    plan.tests[0] = (struct fc_plan_test){.kind = FC_PLAN_GREATER,
+                                          .size = 1,
+                                          .on_true = FC_PLAN_TAKE,
+                                          .on_false = FC_PLAN_REJECT,
+                                          .mask = 0xff,
+                                          .value = 9};
+    sample_make(&sample);
+    sample.group.remembers = true;
+    for (uint32_t turn = 0; turn < 4; turn++) {
+        for (uint32_t place = 0; place < FC_GROUP; place++)
+            sample.frames[place][0] = turn % 2 ? 10 : 9;
+        fc_group_complete(&sample.group, UINT64_MAX, LENGTH);
+        for (int again = 0; again < 2; again++) {
+            fc_plan_run(&plan, &sample.group, UINT64_MAX, goals);
+            CHECK(goals[FC_PLAN_TAKE] == (turn % 2 ? UINT64_MAX : 0));
+            CHECK(sample.group.known == 1);
+        }
+    }
+    sample_free(&sample);
+}
+
 int main(int count, char **arguments) {
     random_seed(random_seed_argument(count, arguments));
     TEST(tests_hold_at_their_borders);
+    TEST(answers_are_those_of_the_group);
     TEST(plans_agree_with_a_walk_of_each_frame);
     return check_result();
 }

@@ -426,6 +426,7 @@ static void frames_make(struct frames *frames, uint32_t reach, uint32_t snaplen,
     uint32_t shortest = UINT32_MAX;
     memset(frames->blocks, 0, sizeof frames->blocks);
     fc_group_begin(&frames->group, reach, snaplen);
+    frames->group.remembers = random_below(2);
     for (uint32_t i = 0; i < FC_GROUP; i++) {
         if (!(present >> i & 1))
             continue;
@@ -575,7 +576,7 @@ static void random_program(struct random_program *made, bool can_be_planned) {
     made->program = program_of(made->instructions, made->count, sets, set_count);
 }
 
-/* Two programs on one group, for they share its columns. */
+/* Two programs on one group, for they share its columns and answers. */
 static void groups_are_judged_as_frames_are(void) {
     uint64_t planned = 0;
     for (int round = 0; round < 12000; round++) {

@@ -124,6 +124,9 @@ static void check_group(const struct fc_program *program, const uint8_t *bytes, 
     }
     fc_group_complete(&group, UINT64_MAX, least);
     uint64_t taken = fc_program_run_group(program, &group, UINT64_MAX);
+    group.remembers = true;
+    HOLDS(fc_program_run_group(program, &group, UINT64_MAX) == taken);
+    HOLDS(fc_program_run_group(program, &group, UINT64_MAX) == taken);
     uint64_t few = fc_program_run_group(program, &group, UINT64_C(0x8000000000810000));
     HOLDS(few == (taken & UINT64_C(0x8000000000810000)));
     for (uint32_t i = 0; i < FC_GROUP; i++) {
