@@ -343,8 +343,8 @@ static void make_plan(struct planner *planner) {
     find_needs(planner);
     follow(planner);
     make_jumps(planner);
-    if (planner->plan->reach == 0 && planner->plan->count > 0)
-        planner->plan->reach = 1; /* lengths alone */
+    if (planner->plan->reach == 0 && planner->plan->start < FC_PLAN_FIRST_EXIT)
+        planner->plan->reach = 1; /* lengths alone, or nothing */
 }
 
 int fc_planner_make(struct fc_plan *plan, const struct fc_instruction *instructions, size_t count,

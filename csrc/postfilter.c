@@ -500,7 +500,8 @@ static struct chain *add_chain(struct walk *walk, const struct fc_scan *scan, si
 }
 
 /* Of small records one chain is hardly slower than two, and what matches in the first chain is
- * copied while it is in the cache. A sieve leaves little to copy. */
+ * copied while it is in the cache. A sieve leaves little to copy, and
+ * of several filters each takes little. */
 static uint32_t chains_for(const struct walk *walk, const struct fc_scan *scan, size_t start,
                            size_t stop) {
     struct fc_scan sample = *scan;
@@ -512,7 +513,8 @@ static uint32_t chains_for(const struct walk *walk, const struct fc_scan *scan, 
         records++;
     bool small = records == 0 || (sample.offset - start) / records < SMALL;
     size_t most = (stop - start) / CHAIN_BYTES;
-    uint32_t few = walk->postfilter->keep && !walk->sifts ? 1 : FEW_CHAINS;
+    bool one = walk->postfilter->keep && !walk->sifts && walk->postfilter->outputs == 1;
+    uint32_t few = one ? 1 : FEW_CHAINS;
     uint32_t wanted = small ? few : MOST_CHAINS;
     return most < wanted ? (uint32_t)most : wanted;
 }

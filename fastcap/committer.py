@@ -202,7 +202,9 @@ class _Committer:
             self.one(*self.pending.popleft())
             self.submit()  # when nothing holds the memory of that one any more
 
-    def one(self, number: int, task: Task | None, future: Future[Result] | None) -> None:
+    def one(
+        self, number: int, task: Task | None, future: Future[Result] | Work[Result] | None
+    ) -> None:
         if number != self.number:
             self.begin(number)
         if task is None or future is None:

@@ -22,7 +22,7 @@ static void a_zeroed_buffer_is_empty_and_can_be_freed(void) {
 }
 
 static void appended_bytes_stay_in_order(void) {
-    const size_t sizes[] = {1, 2, 3, 7, 100, 4095, 4096, 4097, 70000};
+    const size_t sizes[] = {1, 2, 3, 7, 100, 4095, 4096, 4097, 70000, 300000};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct fc_buffer buffer = {0};
         struct made expected = {0};

@@ -366,9 +366,15 @@ static void exits_begin_where_nothing_is_missing(void) {
     }
 }
 
-static void some_programs_have_no_plan(void) {
+static void a_program_that_asks_for_nothing_is_a_plan(void) {
     const struct fc_instruction all[] = {RET(1)};
-    CHECK_IS(PLAN(all).reach, 0);
+    const struct fc_instruction none[] = {RET(0)};
+    CHECK_IS(PLAN(all).reach, 1);
+    CHECK_IS(PLAN(all).start, FC_PLAN_TAKE);
+    CHECK_IS(PLAN(none).start, FC_PLAN_REJECT);
+}
+
+static void some_programs_have_no_plan(void) {
     const struct fc_instruction back[] = {
         {.code = FC_LD_B_ABS, .k = 0, .on_false = 3},
         {.code = FC_JEQ_K, .k = 4, .on_false = 1},
@@ -715,6 +721,7 @@ int main(int count, char **arguments) {
     TEST(a_value_loaded_alike_in_two_ways_is_known);
     TEST(a_header_without_options_is_asked_for_as_a_test);
     TEST(exits_begin_where_nothing_is_missing);
+    TEST(a_program_that_asks_for_nothing_is_a_plan);
     TEST(some_programs_have_no_plan);
     for (size_t i = 0; i < 2; i++)
         fc_set_free(&sets[i]);
