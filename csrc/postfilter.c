@@ -24,7 +24,8 @@ enum {
     GUESS_SPAN = 8 << 20,    /* looking no further ahead than this */
     CANCEL_EVERY = 64,       /* groups between two looks at `cancel` */
     SIFT_TURNS = 4096,       /* records of each chain that are sifted at once, at most */
-    FEW_WORDS = 4,           /* a loop of its own for sieves that have no more */
+    FEW_WORDS = 4,           /* loops of their own for sieves that have no more: two Blobs, */
+    SOME_WORDS = 6,          /* a host where tags are looked for */
     COARSE = 4,              /* a sieve that one frame in so many passes costs more than it saves */
     HUGE = 2 << 20,          /* mappings begin where the kernel can map so much at once */
 };
@@ -291,13 +292,14 @@ static inline __attribute__((always_inline)) void sift_with(struct walk *walk, s
 static void sift(struct walk *walk, struct chain **going, uint32_t count, uint32_t share,
                  struct fc_group *group, bool swapped) {
     const struct fc_sieve *sieve = &walk->sieve;
-    bool many = sieve->count > FEW_WORDS;
     if (count != FEW_CHAINS || swapped)
         sift_with(walk, going, group, count, share, FC_SIEVE_WORDS, true, swapped);
     else if (fc_sieve_differs(sieve))
         sift_with(walk, going, group, FEW_CHAINS, share, FC_SIEVE_WORDS, true, false);
-    else if (many)
+    else if (sieve->count > SOME_WORDS)
         sift_with(walk, going, group, FEW_CHAINS, share, FC_SIEVE_WORDS, false, false);
+    else if (sieve->count > FEW_WORDS)
+        sift_with(walk, going, group, FEW_CHAINS, share, SOME_WORDS, false, false);
     else
         sift_with(walk, going, group, FEW_CHAINS, share, FEW_WORDS, false, false);
     if (walk->sifted >= SIFT_TURNS && walk->passed > walk->sifted / COARSE)
