@@ -123,6 +123,7 @@ static void end_file(struct fc_capture *capture, struct fc_capture_lane *lane) {
     if (lane->chunk == NULL)
         return;
     lane->chunk->ends = true;
+    read_statistics(capture); /* so that what is told of this file's time is all of it */
     fc_queue_put(&capture->queue, lane->chunk);
     lane->chunk = NULL;
 }

@@ -15,19 +15,21 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from fastcap import interfaces
+from fastcap import interfaces, sidecar
 from fastcap._native.cancel import Cancel
 from fastcap._native.capture import LONGEST_FRAME, NO_LIMIT, NativeCapture, reject_all
 from fastcap.account import Account
 from fastcap.errors import FastcapError, InputError, OutputError, UsageError
+from fastcap.events import Events
 from fastcap.filter import Filter
-from fastcap.formats.linktypes import ETHERNET
+from fastcap.formats.linktypes import ETHERNET, name_of
 from fastcap.formats.pcap import FileHeader
 from fastcap.language import kernel
 from fastcap.language.classic import packed
+from fastcap.offloads import advice, offloads
 from fastcap.outputs import target_of
 from fastcap.rotation import Rotation
-from fastcap.segments import Segment
+from fastcap.segments import Segment, rfc3339
 from fastcap.series import Series
 from fastcap.waiting import NoMoreThreadsError
 
@@ -47,6 +49,9 @@ _FLUSH_NS = 1_000_000_000
 _SOL_PACKET, _IGNORE_OUTGOING = 263, 23
 _SO_ATTACH_FILTER = 26
 _ETH_P_ALL = 3
+# Counts of the account that grow, so that one file's time has a part of them.
+_GROWING = ("frames_received", "frames_dropped_ring", "ring_full_episodes",
+            "frames_missed_interface", "frames_lost_writer", "bytes_received")  # fmt: skip
 
 
 class Status(NamedTuple):
@@ -87,6 +92,10 @@ class Capture:
     that sees frames without their VLAN tags (fastcap.compile). `notes` are lines about the filter
     that the user should see.
 
+    Beside each named file a JSON is written (fastcap.sidecar). `events`: a path, FIFO or "-", which
+    gets a line of the same JSON for each finished file, and one for the begin and the end. `strict`
+    refuses an interface that merges frames before they are captured.
+
     `on_segment`, `on_note`, `on_end` are called from other threads: with each finished file, with a
     line that the user should see, and at the end. `on_note` is also called by the constructor.
 
@@ -112,11 +121,12 @@ class Capture:
         precision: str = "nano",
         count_rejected: bool = False,
         vlan: str = "wire",
+        events: str | None = None,
+        strict: bool = False,
         on_segment: Callable[[Segment], None] | None = None,
         on_note: Callable[[str], None] | None = None,
         on_end: Callable[[], None] | None = None,
     ) -> None:
-        name = os.fsdecode(path)
         _check_memory(ring, buffer)
         _check(snaplen, rotate_bytes, rotate_seconds, files, limit, ring, buffer, direction,
                precision)  # fmt: skip
@@ -142,8 +152,11 @@ class Capture:
         self._cancel = Cancel()
         self._threads: list[threading.Thread] = []
         self._result: CaptureResult | None = None
+        self._told, self._told_ns = Account(), 0  # what the last record told
+        self._look_at_offloads(strict)
+        self._facts = self._facts_now(direction=direction, precision=precision, vlan=vlan)
 
-        target = target_of(name)
+        target = target_of(os.fsdecode(path))
         if target.in_place and (self.rotates or files is not None):
             raise UsageError(f"{target.name} is written in place: it cannot rotate")
         if not target.in_place and not self.rotates and os.path.lexists(target.name):
@@ -155,6 +168,8 @@ class Capture:
                 self._series = Series(target.name)
                 opened.callback(self._series.close)
                 self._series.recover(self._on_note)
+            self._events = None if events is None else Events(events, self._on_note)
+            opened.callback(self._events.close if self._events else lambda: None)
             counter = self._open_counter() if self._plan.counts else None
             if counter is not None:
                 opened.callback(counter.close)
@@ -193,12 +208,31 @@ class Capture:
                 self._cancel,
                 bare=not self.rotates,
                 keep=files,
-                on_segment=self._on_segment,
+                on_segment=self._finished,
                 on_note=self._on_note,
             )
             self._opened = opened.pop_all()
 
     # ---- Set-up -------------------------------------------------------------------------------
+
+    def _look_at_offloads(self, strict: bool) -> None:
+        self.offloads = offloads(self.interface.name)
+        merges = advice(self.interface.name, self.offloads)
+        if merges is not None and strict:
+            raise InputError(merges)
+        if merges is not None:
+            self.notes.append(merges)
+
+    def _facts_now(self, **more: str) -> dict[str, Any]:
+        return {
+            "interface": self.interface.name,
+            "mtu": self.interface.mtu,
+            "offloads": self.offloads,
+            "linktype": name_of(self.linktype),
+            "snaplen": self.snaplen,
+            "filter": self.filter.expression if self.filter else None,
+            **more,
+        }
 
     def _kernel_plan(self, direction: str, count_rejected: bool) -> _Plan:
         if self.interface.is_loopback and direction == "both":
@@ -273,6 +307,9 @@ class Capture:
     def start(self) -> None:
         """When it returns, frames that arrive are captured."""
         self._started = time.monotonic()
+        self._told_ns = time.time_ns()
+        self._facts["filter_runs_in"] = self.filter_runs_in
+        self._tell("start", capture=self._facts)
         self._read.clear()
         self._look_at_missed()
         writer = threading.Thread(target=self._run_writer, name="fastcap-writer", daemon=True)
@@ -319,15 +356,42 @@ class Capture:
             self._read.wait()
             self._elapsed = time.monotonic() - self._started
             account = self.account()
-            self._opened.close()
             native = self._native.account()
             balances = account.balances and (
                 native["read"] + native["dropped"] == native["accepted"]
             )
+            self._tell("end", account=account.as_json(), balances=balances)
+            self._opened.close()
             self._result = CaptureResult(
                 account, self.segments, self._elapsed, balances, self._rotation.reader_left
             )
             self._on_end()
+
+    def _finished(self, segment: Segment) -> None:
+        record = {**segment.as_json(), **self._meanwhile(), "capture": self._facts}
+        if self._series is not None:
+            try:
+                sidecar.write(segment.path, record)
+            except OSError as error:
+                self._on_note(f"{sidecar.path_of(segment.path)}: {error.strerror}: it is missing")
+        self._tell("file", **record)
+        self._on_segment(segment)
+
+    def _meanwhile(self) -> dict[str, Any]:
+        """The account, and what of it came since the last file was finished: what a counter says
+        is of that time, not of a file's frames."""
+        account, now = self.account(), time.time_ns()
+        meanwhile = {
+            "since": rfc3339(self._told_ns),
+            "until": rfc3339(now),
+            **{name: getattr(account, name) - getattr(self._told, name) for name in _GROWING},
+        }
+        self._told, self._told_ns = account, now
+        return {"meanwhile": meanwhile, "account": account.as_json()}
+
+    def _tell(self, event: str, **more: Any) -> None:
+        if self._events is not None:
+            self._events.add(event, **more)
 
     def stop(self) -> None:
         """Asks it to end: what the ring holds is still written, except to a FIFO that nobody has

@@ -81,6 +81,7 @@ class Run:
         self.writes = False
         self.out_header = _out_header(sources, snaplen)
         self.result = FilterResult([InputReport(s.name, s.header) for s in sources])
+        self.passed_over: list[str] = []
         self.bytes_done = 0
         self.bytes_total = sum(source.size for source in sources)
 
@@ -131,6 +132,10 @@ class Run:
         for number, source in enumerate(self.sources):
             if source.fd is not None:
                 yield number, None
+                continue
+            if self.selection.passes_over(source):
+                self.passed_over.append(source.name)
+                self.bytes_total -= source.size
                 continue
             job = self.job(source)
             start = HEADER_SIZE

@@ -266,6 +266,12 @@ def _lead_to_one_file(target: Target, other: Target) -> bool:
 def _notes(run: Run, targets: list[Target], folders: list[str], given: _Given) -> list[str]:
     result = run.result
     notes = list(run.selection.notes)
+    if run.passed_over:
+        more = f" and {len(run.passed_over) - 1:,} more" if len(run.passed_over) > 1 else ""
+        notes.append(
+            f"{run.passed_over[0]}{more}: not read, for the JSON beside it says that its frames "
+            "are of another time"
+        )
     if result.tagged_missed:
         notes.append(
             f"{result.tagged_missed:,} frames with VLAN tags do not match, and would without "

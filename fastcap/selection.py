@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST_SAMPLE = 0x7FFFFFFF
 MOST_SKIPPED = 1 << 62
+_CUT = 1_000  # nanoseconds: a file of microseconds may say that a frame is so much earlier
 _FARTHEST = 1 << 62  # nanoseconds since 1970, beyond what a record can say
 # enum fc_flow_link of csrc/flow.h, by the link type's number in files
 _FLOW_LINKS = {ETHERNET: 1, 113: 2, 276: 3, 101: 4, 228: 4, 229: 4}
@@ -31,6 +32,17 @@ class Selection(NamedTuple):
     link: int = 0
     skip: int = 0
     notes: tuple[str, ...] = ()
+
+    def passes_over(self, source: Source) -> bool:
+        """Whether the JSON beside a captured file proves that it lies outside the time."""
+        if source.fd is not None or (self.since_ns, self.until_ns) == (FIRST_TIME, LAST_TIME):
+            return False
+        from fastcap.sidecar import proven_span
+
+        span = proven_span(source.name, source.size)
+        if span is None or span.first_ns is None or span.last_ns is None:
+            return False
+        return span.last_ns < self.since_ns or span.first_ns - _CUT >= self.until_ns
 
 
 def select(

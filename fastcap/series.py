@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from fastcap import sidecar
 from fastcap._native.cancel import Cancel
 from fastcap._native.memory import Memory
 from fastcap._native.writer import publish
@@ -68,10 +69,11 @@ class Series:
     def _check_length(self) -> None:
         """Before a frame is captured: at the end there would be no name for it."""
         most = os.pathconf(self.folder or ".", "PC_NAME_MAX")
-        longest = os.fsencode(os.path.basename(self.name(10**_DIGITS - 1, 0)))
-        if len(longest) > most:
+        name = os.path.basename(self.name(10**_DIGITS - 1, 0))
+        longest = len(os.fsencode(name)) + sidecar.LONGER
+        if longest > most:
             raise OutputError(
-                f"{self.path}: with number and time the names of its files have {len(longest)} "
+                f"{self.path}: with number and time the names of its files have {longest} "
                 f"bytes, and {most} are allowed; choose a shorter one"
             )
 
@@ -156,20 +158,31 @@ class Series:
                 raise
 
     def delete_oldest(self, keep: int) -> None:
-        """Deletes all numbered files but the newest `keep`. OSError where one cannot be."""
+        """Deletes all numbered files but the newest `keep`, and what lies beside them. OSError
+        where one cannot be."""
         for _, path in self.finished()[:-keep]:
+            sidecar.remove(path)  # first: it is never alone
             with contextlib.suppress(FileNotFoundError):  # whoever took it may have moved it
                 os.unlink(path)
 
     def recover(self, tell: Callable[[str], None]) -> None:
         """Ends what an earlier capture left unfinished at its last whole record, and gives it a
         name; tells a line about each at once. Call it before the first own file. OutputError."""
+        with contextlib.suppress(OSError):
+            self._remove_unwritten()
         for sequence, path in self.unfinished():
             try:
                 note = self._recover(sequence, path)
             except OSError as error:
                 raise refusal(path, error) from error
             tell(note)
+
+    def _remove_unwritten(self) -> None:
+        """JSON that was not complete."""
+        for name in os.listdir(self.folder or "."):
+            capture = name[1:].removesuffix(sidecar.SUFFIX)
+            if name == "." + capture + sidecar.SUFFIX and self._finished.fullmatch(capture):
+                os.unlink(os.path.join(self.folder, name))
 
     def _recover(self, sequence: int, path: str) -> str:
         was = f"{path}: left by a capture that was killed"
@@ -194,6 +207,8 @@ class Series:
             os.unlink(temporary)
             return f"{was}, a second name of {name}: removed"
         segment = self.publish(sequence, kept, span)
+        with contextlib.suppress(OSError):
+            sidecar.write(segment.path, {**segment.as_json(), "recovered": True})
         self.sync_names()
         return (
             f"{was}: {span.frames:,} frames are whole, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -74,13 +75,20 @@ def test_the_sequence_goes_on_from_the_highest_that_is_there(tmp_path: Path) -> 
 def test_the_newest_files_are_kept_and_nobody_elses_are_touched(tmp_path: Path) -> None:
     for number in (1, 2, 3, 10):
         write(tmp_path, f"net1_{number:08}_20261121T120000Z.pcap")
-    others = ["net1.pcap", "net1_00000001.pcap", "net2_00000001_20261121T120000Z.pcap"]
+        write(tmp_path, f"net1_{number:08}_20261121T120000Z.pcap.json")
+    others = [
+        "net1.pcap",
+        "net1.pcap.json",
+        "net1_00000001.pcap",
+        "net2_00000001_20261121T120000Z.pcap",
+    ]
     for name in others:
         write(tmp_path, name)
     series = Series(str(tmp_path / "net1.pcap"))
     series.delete_oldest(2)
     series.close()
     kept = [f"net1_{number:08}_20261121T120000Z.pcap" for number in (3, 10)]
+    kept += [f"{name}.json" for name in kept]
     assert names(tmp_path) == sorted(others + kept)
 
 
@@ -109,7 +117,7 @@ def test_the_lock_of_a_killed_capture_is_no_obstacle(tmp_path: Path) -> None:
 
 
 def test_a_name_that_gets_too_long_with_number_and_time_is_refused(tmp_path: Path) -> None:
-    longest = 255 - len("_00000001_20261121T120000Z")
+    longest = 255 - len("_00000001_20261121T120000Z") - len("..json")
     for name in ("x" * longest, "x" * (longest - 5) + ".pcap", "é" * (longest // 2)):
         series = Series(str(tmp_path / name))
         write(tmp_path, os.path.basename(series.name(1, NOON)))
@@ -159,8 +167,26 @@ def test_what_a_killed_capture_left_gets_its_name_and_is_told(tmp_path: Path) ->
     assert "without a frame: removed" in notes[1]
     assert "without a frame: removed" in notes[2]
     recovered = "net1_00000005_20261121T120000Z.pcap"
-    assert names(tmp_path) == ["net1_00000004_20261121T115900Z.pcap", recovered]
+    before = "net1_00000004_20261121T115900Z.pcap"
+    assert names(tmp_path) == [before, recovered, f"{recovered}.json"]
+    told = json.loads((tmp_path / f"{recovered}.json").read_text())
+    assert (told["frames"], told["first_ns"], told["recovered"]) == (9, NOON, True)
     assert pcaps.read((tmp_path / recovered).read_bytes()) == FRAMES[:-1]
+
+
+def test_json_that_was_not_complete_is_removed(tmp_path: Path) -> None:
+    write(tmp_path, ".net1_00000004_20261121T115900Z.pcap.json")
+    others = [
+        ".net1.pcap.json",
+        ".net1_00000004.pcap.json",
+        ".net2_00000004_20261121T115900Z.pcap.json",
+    ]
+    for name in others:
+        write(tmp_path, name)
+    series = Series(str(tmp_path / "net1.pcap"))
+    assert recover(series) == []
+    series.close()
+    assert names(tmp_path) == sorted(others)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +275,7 @@ def test_an_unfinished_file_with_the_bare_name_becomes_the_next_of_the_series(
     (note,) = recover(series)
     series.close()
     assert "now " + str(tmp_path / "net1_00000003_20261121T120000Z.pcap") in note
-    assert len(names(tmp_path)) == 2
+    assert len(names(tmp_path)) == 3
 
 
 def test_what_was_ended_is_told_although_the_next_cannot_be(tmp_path: Path) -> None:

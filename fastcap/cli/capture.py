@@ -129,6 +129,17 @@ def _list_interfaces(ctx: click.Context, _param: click.Parameter, value: bool) -
     is_flag=True,
     help="Count what the kernel's filter rejects: costs about 0.1 us a frame.",
 )
+@click.option(
+    "--events",
+    metavar="PATH",
+    help="Append a line of JSON to PATH, a file or a FIFO, for each finished file, the begin and "
+    "the end.",
+)
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Refuse an interface that merges frames before they are captured (gro, lro).",
+)
 @vlan_option
 @click.option(
     "-D",
@@ -172,6 +183,8 @@ def command(
         raise UsageError("where to? -w PATH, or -w - for standard output")
     if as_json and write in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
         raise UsageError("--json and -w - both want standard output: name a file for one")
+    if options["events"] == "-" and (as_json or write == "-"):
+        raise UsageError("--events - wants standard output, as --json or -w - does: name a file")
     if duration is not None and math.isnan(duration):
         raise UsageError("--duration: not a number of seconds")
     expression = " ".join(words)

@@ -66,6 +66,14 @@ def read(path: str | os.PathLike[str]) -> list[Frame]:
     return pcaps.read(Path(path).read_bytes())
 
 
+def captures_in(folder: Path) -> list[str]:
+    """The names in a folder, but hidden ones, and the JSON beside each, of which none is alone."""
+    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    captures = [name for name in names if not name.endswith(".json")]
+    assert set(names) - set(captures) <= {f"{name}.json" for name in captures}
+    return captures
+
+
 def opens_without_a_warning(paths: Sequence[Path], tools: Iterable[str] = ()) -> None:
     """In tcpdump and capinfos, which see as many frames as are there. `tools` must be installed;
     without it those that are will do."""

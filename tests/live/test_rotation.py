@@ -15,6 +15,7 @@ import pytest
 from tests.live.network import (
     Ended,
     Network,
+    captures_in,
     opens_without_a_warning,
     read,
     serials,
@@ -26,7 +27,7 @@ INTERVAL = 50_000_000  # nanoseconds
 
 
 def finished(folder: Path) -> list[str]:
-    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    return captures_in(folder)
 
 
 def check_names(ended: Ended, folder: Path) -> None:
@@ -134,7 +135,7 @@ def test_a_silent_capture_leaves_no_file_where_it_rotates_and_an_empty_one_where
     network.capture(tmp_path / "net1.pcap", "-G", "1").end().check_account(sent=0)
     assert os.listdir(tmp_path) == []
     network.capture(tmp_path / "net1.pcap").end().check_account(sent=0)
-    assert os.listdir(tmp_path) == ["net1.pcap"]
+    assert captures_in(tmp_path) == ["net1.pcap"]
     opens_without_a_warning([tmp_path / "net1.pcap"])
 
 
