@@ -83,16 +83,19 @@ static void note(struct fc_chunk *chunk, int64_t ns) {
     chunk->frames++;
 }
 
-/* Hands the lane's chunk over and goes on in a new one. The part of the last record, of time `ns`,
- * that is longer than the chunk goes there; the record counts where it ends. */
-static void hand_over(struct fc_capture *capture, struct fc_capture_lane *lane, int64_t ns) {
+/* Hands the lane's chunk over and goes on in a new one. The part of the last record, of time `ns`
+ * and at `start`, that is longer than the chunk goes there; the record counts where it ends. */
+static void hand_over(struct fc_capture *capture, struct fc_capture_lane *lane, int64_t ns,
+                      size_t start) {
     struct fc_chunk *chunk = lane->chunk;
     struct fc_chunk *next = take_chunk(capture);
     next->file = lane->file;
     if (chunk->length > lane->full_at) {
         next->length = chunk->length - lane->full_at;
         memcpy(next->bytes, chunk->bytes + lane->full_at, next->length);
+        next->head = next->length;
         chunk->length = lane->full_at;
+        chunk->tail = lane->full_at - start;
         chunk->frames--;
         note(next, ns);
     }
@@ -151,7 +154,7 @@ static struct fc_capture_lane *other_lane(struct fc_capture *capture, int64_t ns
     capture->previous = capture->current;
     capture->current = (struct fc_capture_lane){0};
     if (capture->previous.chunk != NULL && capture->previous.chunk->length > 0)
-        hand_over(capture, &capture->previous, 0);
+        hand_over(capture, &capture->previous, 0, 0);
     begin_lane(capture, &capture->current, ns);
     return &capture->current;
 }
@@ -266,7 +269,7 @@ static void keep_frame(struct fc_capture *capture, const struct fc_ring_frame *f
     capture->counts.kept++;
     capture->counts.kept_wire_bytes += whole->wire;
     if (chunk->length >= lane->full_at)
-        hand_over(capture, lane, ns);
+        hand_over(capture, lane, ns, chunk->length - size);
 }
 
 static void take_frame(struct fc_capture *capture, const struct fc_ring_frame *frame) {
@@ -320,7 +323,7 @@ static void flush(struct fc_capture *capture, struct fc_capture_lane *lane, int6
         return;
     fc_queue_used(&capture->queue, &waiting, &most);
     if (waiting == 0)
-        hand_over(capture, lane, 0);
+        hand_over(capture, lane, 0, 0);
 }
 
 static void wait_for_block(struct fc_capture *capture, int milliseconds) {

@@ -129,7 +129,7 @@ struct fc_chunk *fc_queue_next(struct fc_queue *queue, int milliseconds, bool *e
 }
 
 void fc_queue_give_back(struct fc_queue *queue, struct fc_chunk *chunk) {
-    chunk->length = 0;
+    chunk->length = chunk->head = chunk->tail = 0;
     chunk->frames = 0;
     chunk->ends = false;
     pthread_mutex_lock(&queue->mutex);

@@ -25,6 +25,8 @@ struct fc_chunk {
     size_t length; /* bytes used */
     uint64_t file; /* number of the file that the bytes go to, in the order in which files begin */
     bool ends;     /* the file is complete behind these bytes */
+    size_t head;   /* bytes at the start that end a record of the file's chunk before */
+    size_t tail;   /* bytes at the end of a record that ends in the file's next chunk */
     /* Of the records that end in this chunk: */
     uint64_t frames;
     int64_t first_ns; /* earliest and latest time, meaningless while frames is 0 */

@@ -19,6 +19,7 @@ from fastcap import interfaces, sidecar
 from fastcap._native.cancel import Cancel
 from fastcap._native.capture import LONGEST_FRAME, NO_LIMIT, NativeCapture, reject_all
 from fastcap.account import Account
+from fastcap.disk import ON_FULL, Disk
 from fastcap.errors import FastcapError, InputError, OutputError, UsageError
 from fastcap.events import Events
 from fastcap.filter import Filter
@@ -44,6 +45,7 @@ _LARGEST_BLOCK = 1 << 20
 _PAGE = 4096
 _BLOCK_OVERHEAD = 512  # bytes of a block and of a frame that are headers, and more
 _CHUNK, _SMALL_CHUNK = 4 << 20, 2 << 20
+_SPARE_CHUNKS = 2  # of the buffer: one that is filled, and the next, while the disk does not work
 _FEWEST_CHUNKS = 4  # two files that are filled, one that is written, one on its way
 _FLUSH_NS = 1_000_000_000
 _SOL_PACKET, _IGNORE_OUTGOING = 263, 23
@@ -92,6 +94,11 @@ class Capture:
     that sees frames without their VLAN tags (fastcap.compile). `notes` are lines about the filter
     that the user should see.
 
+    `on_full`: while named files cannot be written, "wait" keeps frames in the buffer, and loses
+    those for which that has no room; "delete-oldest" deletes the oldest finished files of the
+    series as well; "stop" ends the capture. `keep_free`: bytes of the file system that are kept
+    free by deleting the oldest.
+
     Beside each named file a JSON is written (fastcap.sidecar). `events`: a path, FIFO or "-", which
     gets a line of the same JSON for each finished file, and one for the begin and the end. `strict`
     refuses an interface that merges frames before they are captured.
@@ -121,16 +128,18 @@ class Capture:
         precision: str = "nano",
         count_rejected: bool = False,
         vlan: str = "wire",
+        on_full: str = "wait",
+        keep_free: int | None = None,
         events: str | None = None,
         strict: bool = False,
         on_segment: Callable[[Segment], None] | None = None,
         on_note: Callable[[str], None] | None = None,
         on_end: Callable[[], None] | None = None,
     ) -> None:
-        _check_memory(ring, buffer)
         _check(snaplen, rotate_bytes, rotate_seconds, files, limit, ring, buffer, direction,
                precision)  # fmt: skip
         self.rotates = rotate_bytes is not None or rotate_seconds is not None
+        _check_disk(on_full, keep_free, self.rotates)
         self.interface = interfaces.find(interface)
         self.linktype = _linktype_of(self.interface)
         self.filter = Filter(expression, self.linktype, vlan) if expression.strip() else None
@@ -208,8 +217,10 @@ class Capture:
                 self._cancel,
                 bare=not self.rotates,
                 keep=files,
+                header=header.pack(),
                 on_segment=self._finished,
                 on_note=self._on_note,
+                disk=self._disk(on_full, keep_free, (buffer // chunk - _SPARE_CHUNKS) * chunk),
             )
             self._opened = opened.pop_all()
 
@@ -290,6 +301,18 @@ class Capture:
                     f"the kernel has no memory for a ring of {size} MiB; give it less: --ring 64M"
                 ) from None
             raise _socket_refusal(self.interface.name, error) from error
+
+    def _disk(self, on_full: str, keep: int | None, room: int) -> Disk | None:
+        if self._series is None or (on_full == "stop" and keep is None):
+            return None
+
+        def has_time() -> bool:
+            return not self._cancel.is_set() and self._native.buffer_used()[0] < room
+
+        return Disk(
+            self._series, stops=on_full == "stop", deletes=on_full == "delete-oldest", keep=keep,
+            has_time=has_time, on_note=self._on_note,
+        )  # fmt: skip
 
     @property
     def filter_runs_in(self) -> str | None:
@@ -575,6 +598,14 @@ def _check(
         raise UsageError("-W keeps the newest files of a series: say when a file ends, -C or -G")
     if direction not in DIRECTIONS or precision not in PRECISIONS:
         raise UsageError(f"direction is one of {DIRECTIONS}, precision one of {PRECISIONS}")
+    _check_memory(ring, buffer)
+
+
+def _check_disk(on_full: str, keep_free: int | None, rotates: bool) -> None:
+    if on_full not in ON_FULL:
+        raise UsageError(f"on_full is one of {ON_FULL}, not {on_full!r}")
+    if not rotates and (keep_free is not None or on_full == "delete-oldest"):
+        raise UsageError("the oldest of a series are deleted: say when a file ends, -C or -G")
 
 
 def _check_memory(ring: int, buffer: int) -> None:

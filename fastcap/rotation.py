@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from fastcap._native.cancel import Cancel
 from fastcap._native.capture import Chunk, NativeCapture
 from fastcap._native.writer import NativeWriter
+from fastcap.disk import Disk
 from fastcap.errors import FastcapError, Interrupted, OutputError
 from fastcap.outputs import Target, open_in_place, refusal
 from fastcap.segments import Segment, Span
@@ -44,6 +45,15 @@ class _File:
             raise
         self.span = Span()
         self.ended = False
+        self.sound = 0  # its length before the chunk that is written
+        self.tail = 0  # bytes at its end, of a record that ends in the next chunk
+        self.has_gap = False  # chunks are missing: its span is not known until it is read
+
+    def cut(self, length: int) -> None:
+        """Takes back what is behind `length` bytes. OSError."""
+        os.ftruncate(self.fd, length)
+        os.lseek(self.fd, length, os.SEEK_SET)
+        self.writer.rewind(length)
 
 
 class Counts:
@@ -65,10 +75,11 @@ class Counts:
 class Rotation:
     """Writes the chunks of a capture into the files of a series, or in place into `target`.
 
-    `bare` gives the first file the bare name. `keep` deletes all numbered files but that many.
-    `on_segment` is told of each finished file, `on_note` of what the user should know, both from
-    another thread. `cancel` ends the wait for the reader of a FIFO, and nothing else. `run` is for
-    one thread.
+    `bare` gives the first file the bare name. `header` is what files begin with. `keep` deletes all
+    numbered files but that many. `on_segment` is told of each finished file, `on_note` of what the
+    user should know, both from another thread. `cancel` ends the wait for the reader of a FIFO, and
+    nothing else. `disk` says what is done when named files cannot be written. `run` is for one
+    thread.
     """
 
     def __init__(
@@ -80,14 +91,18 @@ class Rotation:
         *,
         bare: bool,
         keep: int | None,
+        header: bytes = b"",
         on_segment: Callable[[Segment], None],
         on_note: Callable[[str], None],
+        disk: Disk | None = None,
     ) -> None:
         self.native = native
+        self.disk = disk if series is not None else None
         self.series = series
         self.target = target
         self.cancel = cancel
         self.keep = keep
+        self.header = header
         self.on_segment = on_segment
         self.on_note = on_note
         self.counts = Counts()
@@ -96,6 +111,7 @@ class Rotation:
         self.current = target.name  # for people: what is written now
         self._next = BARE if bare or series is None else series.next_sequence()
         self._open: dict[int, _File] = {}  # by the reader's number
+        self._beheaded: set[int] = set()  # files whose first chunks are lost
         # Files get their names in the order in which they began, though the one of the interval
         # before may end after others: it waits for late frames.
         self._begun: deque[_File] = deque()
@@ -138,26 +154,71 @@ class Rotation:
     def _take(self, chunk: Chunk) -> None:
         """Writes a chunk and gives it back; its frames are counted once, whatever fails."""
         number, frames = chunk.file, chunk.frames
-        written, failure = False, None
+        written, failure = 0, None
         try:
             if self.error is None and not self.reader_left:
-                self._write(chunk)
-                written = True
+                written = (
+                    self._write(chunk) if self.disk is None else self._insist(chunk, self.disk)
+                )
         except Exception as error:
             failure = error
         finally:
             chunk.give_back()
-        if written:
-            self.counts.add(written=frames)
-        else:
-            self.counts.add(lost=frames)
+        self.counts.add(written=written, lost=frames - written)
         if failure is not None:
             self._failed(failure, self._open.get(number))
 
-    def _write(self, chunk: Chunk) -> None:
+    def _insist(self, chunk: Chunk, disk: Disk) -> int:
+        """Tries again while the disk refuses, as long as there is room for frames to wait in."""
+        disk.keep_free()
+        while True:
+            try:
+                written = self._write(chunk)
+            except OSError as error:
+                if disk.stops:
+                    raise
+                if chunk.file in self._open:
+                    file = self._open[chunk.file]
+                    file.cut(file.sound)
+                if disk.may_go_on(error, self.current):
+                    continue
+                self._drop(chunk)
+                disk.lost(chunk.frames)
+                return 0
+            disk.works(self.current)
+            return written
+
+    def _write(self, chunk: Chunk) -> int:
+        """How many frames are in the file now that were not before: one whose beginning is lost is
+        none. OSError; then some of the chunk may be there."""
         file = self._open.get(chunk.file) or self._begin(chunk.file)
-        file.writer.write(chunk)
-        file.span = file.span.joined(Span(chunk.frames, chunk.first_ns, chunk.last_ns))
+        file.sound = file.writer.length
+        if file.has_gap and file.sound == 0:
+            file.writer.write(self.header)
+        skipped = chunk.head if file.tail == 0 else 0
+        with memoryview(chunk) as view, view[skipped:] as rest:
+            file.writer.write(rest)
+        frames = chunk.frames - (skipped > 0)
+        if frames > 0:
+            file.span = file.span.joined(Span(frames, chunk.first_ns, chunk.last_ns))
+        file.tail = chunk.tail
+        self._end_with(chunk, file)
+        return frames
+
+    def _drop(self, chunk: Chunk) -> None:
+        """The file goes on without it, from its last whole record."""
+        file = self._open.get(chunk.file)
+        if file is None:
+            self._beheaded.add(chunk.file)
+            if chunk.ends:
+                self._beheaded.discard(chunk.file)
+            return
+        file.cut(file.writer.length - file.tail)
+        file.tail = 0
+        file.has_gap = True
+        self._end_with(chunk, file)
+
+    def _end_with(self, chunk: Chunk, file: _File) -> None:
         if chunk.ends:
             file.ended = True
             del self._open[chunk.file]
@@ -168,7 +229,10 @@ class Rotation:
         if self.series is None:
             file = self._open_in_place()
         else:
-            file, self._spare = self._spare or self._create(self.series), None
+            file = self._spare or self._create(self.series)
+            self._spare = None
+            file.has_gap = number in self._beheaded
+            self._beheaded.discard(number)
             self.current = self._path_of(file)
         self._open[number] = file
         self._begun.append(file)
@@ -231,7 +295,10 @@ class Rotation:
         try:
             segment = self._complete(file)
         except Exception as error:
-            self._failed(error, file)
+            if self.disk is None or self.disk.stops or not isinstance(error, OSError):
+                self._failed(error, file)
+            else:
+                self.on_note(f"{_of_file(self._path_of(file), error)}; its frames count as lost")
         finally:
             more = (segment.span.frames if segment else 0) - file.span.frames
             self.counts.add(written=more, lost=-more)
@@ -249,7 +316,7 @@ class Rotation:
         is cut behind its last whole record; None where that leaves nothing."""
         length, span = file.writer.length, file.span
         try:
-            if not file.ended:  # some of the chunk that failed may be there
+            if not file.ended or file.has_gap:  # some of the chunk that failed may be there
                 if self.series is not None:
                     length, span = end_at_last_record(self._path_of(file))
                 elif file.was_empty:
@@ -261,7 +328,7 @@ class Rotation:
             os.close(file.fd)
         if self.series is None:
             return Segment(self.target.name, length, span)
-        if span.frames == 0 and not file.ended:
+        if span.frames == 0 and (not file.ended or file.has_gap):
             os.unlink(self._path_of(file))
             return None
         return self.series.publish(file.sequence, length, span)

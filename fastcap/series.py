@@ -161,9 +161,14 @@ class Series:
         """Deletes all numbered files but the newest `keep`, and what lies beside them. OSError
         where one cannot be."""
         for _, path in self.finished()[:-keep]:
-            sidecar.remove(path)  # first: it is never alone
-            with contextlib.suppress(FileNotFoundError):  # whoever took it may have moved it
-                os.unlink(path)
+            _delete(path)
+
+    def delete_oldest_one(self) -> bool:
+        """Whether there was one. OSError where it cannot be deleted."""
+        finished = self.finished()
+        if finished:
+            _delete(finished[0].path)
+        return bool(finished)
 
     def recover(self, tell: Callable[[str], None]) -> None:
         """Ends what an earlier capture left unfinished at its last whole record, and gives it a
@@ -214,6 +219,12 @@ class Series:
             f"{was}: {span.frames:,} frames are whole, "
             f"{length - kept:,} bytes behind them cut off; now {segment.path}"
         )
+
+
+def _delete(path: str) -> None:
+    sidecar.remove(path)  # first: it is never alone
+    with contextlib.suppress(FileNotFoundError):  # whoever took it may have moved it
+        os.unlink(path)
 
 
 def _is_same(path: str, name: str) -> bool:

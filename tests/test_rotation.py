@@ -35,6 +35,7 @@ class FakeChunk(bytes):
     frames: int
     first_ns: int
     last_ns: int
+    head = tail = 0
     given_back = 0
 
     def give_back(self) -> None:

@@ -55,7 +55,9 @@ cdef fc_ring_filter filter_of(bytes instructions):
 cdef class Chunk:
     """The bytes of one write, lent by the queue until `give_back`: `file` is the number of the
     file they go to, `ends` says that it is complete behind them; `frames`, `first_ns` and
-    `last_ns` are of the records that end in them (the times None where there are none)."""
+    `last_ns` are of the records that end in them (the times None where there are none). The first
+    `head` bytes end a record of the file's chunk before, the last `tail` begin one that ends in
+    its next."""
 
     cdef fc_chunk *c
     cdef NativeCapture owner
@@ -68,6 +70,14 @@ cdef class Chunk:
     @property
     def ends(self) -> bool:
         return self.c.ends
+
+    @property
+    def head(self) -> int:
+        return self.c.head
+
+    @property
+    def tail(self) -> int:
+        return self.c.tail
 
     @property
     def frames(self) -> int:

@@ -179,6 +179,8 @@ cdef extern from "queue.h" nogil:
         size_t length
         uint64_t file
         bint ends
+        size_t head
+        size_t tail
         uint64_t frames
         int64_t first_ns
         int64_t last_ns

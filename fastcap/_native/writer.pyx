@@ -2,6 +2,8 @@
 
 import os
 
+from libc.stdint cimport uint64_t
+
 from fastcap._native.cancel cimport Cancel
 from fastcap._native.csrc cimport (
     FC_WRITER_BLOCK,
@@ -64,6 +66,11 @@ cdef class NativeWriter:
         with nogil:
             status = fc_writer_flush(&self.c)
         check(status)
+
+    def rewind(self, uint64_t length) -> None:
+        """Its caller took back what was written behind so many bytes."""
+        self.c.written = length
+        self.c.used = 0
 
     @property
     def length(self) -> int:

@@ -16,9 +16,10 @@ import click
 from fastcap.capture import DEFAULT_BUFFER, DEFAULT_RING, DIRECTIONS, PRECISIONS, Capture
 from fastcap.cli import exit_codes
 from fastcap.cli.expression import read_filter
-from fastcap.cli.flags import ROTATE_SIZE, SIZE, vlan_option
+from fastcap.cli.flags import FREE, ROTATE_SIZE, SIZE, Free, vlan_option
 from fastcap.cli.messages import say
 from fastcap.cli.status_line import StatusLine
+from fastcap.disk import ON_FULL
 from fastcap.errors import InputError, UsageError
 from fastcap.formats.linktypes import LONGEST_FRAME, name_of
 from fastcap.interfaces import by_number, interfaces
@@ -130,6 +131,20 @@ def _list_interfaces(ctx: click.Context, _param: click.Parameter, value: bool) -
     help="Count what the kernel's filter rejects: costs about 0.1 us a frame.",
 )
 @click.option(
+    "--on-full",
+    type=click.Choice(ON_FULL),
+    default="wait",
+    show_default=True,
+    help="While files cannot be written: wait until they can, frames in the buffer; delete-oldest "
+    "deletes finished files of PATH as well; stop.",
+)
+@click.option(
+    "--keep-free",
+    type=FREE,
+    metavar="SIZE|N%",
+    help="Delete the oldest finished files of PATH before less is free on their file system.",
+)
+@click.option(
     "--events",
     metavar="PATH",
     help="Append a line of JSON to PATH, a file or a FIFO, for each finished file, the begin and "
@@ -161,6 +176,7 @@ def command(
     no_promiscuous: bool,
     as_json: bool,
     snaplen: int,
+    keep_free: Free | None,
     **options: Any,
 ) -> int:
     """Write the frames of an interface into files, until it is stopped.
@@ -192,6 +208,8 @@ def command(
         if words:
             raise UsageError("more than one filter: give words or -F")
         expression = read_filter(filter_file)
+    if keep_free is not None:
+        options["keep_free"] = keep_free.of(write)
     segments: list[Segment] = []
     with _Signals() as signals:
         capture = Capture(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+from typing import NamedTuple
 
 import click
 
+from fastcap.errors import UsageError
 from fastcap.language.lower import VLAN_MODES
 from fastcap.postfilter import MOST_JOBS
 
@@ -50,7 +53,42 @@ class RotateSize(Size):
         return super().convert(value, param, ctx)
 
 
+class Free(NamedTuple):
+    """A part of a file system: bytes, or percent."""
+
+    size: int
+    percent: float
+
+    def of(self, path: str) -> int:
+        """Bytes, of the file system where a file is to be written."""
+        if not self.percent:
+            return self.size
+        try:
+            told = os.statvfs(os.path.dirname(path) or ".")
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}") from error
+        return int(told.f_blocks * told.f_frsize * self.percent / 100)
+
+
+class FreeSpace(click.ParamType[Free]):
+    """A size, or percent of the file system: 20G, 5%."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Free:
+        text = str(value).strip()
+        if not text.endswith("%"):
+            return Free(SIZE.convert(value, param, ctx), 0)
+        number = text[:-1].strip()
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", number) or not 0 < float(number) < 100:
+            self.fail(f"{value!r} is no part of a file system: such as 20G or 5%")
+        return Free(0, float(number))
+
+
 SIZE = Size()
+FREE = FreeSpace()
 ROTATE_SIZE = RotateSize()
 
 files_from_option = click.option(

@@ -30,6 +30,8 @@ struct file {
     int64_t first_ns;
     int64_t last_ns;
     bool ended;
+    size_t next; /* where its next record begins, or the one of which a part is there */
+    size_t tail; /* bytes of that part */
 };
 static struct file out[MOST_FILES];
 static uint64_t out_count;
@@ -49,6 +51,28 @@ static uint32_t fill_ring(uint32_t first) {
     return at - first;
 }
 
+static size_t end_of_record(const struct file *file, size_t at) {
+    return at + 16 + fc_load32(file->made.bytes + at + 8);
+}
+
+/* What a chunk, which is in the file by now, says of records that lie in two. */
+static void check_ends(struct file *file, const struct fc_chunk *chunk) {
+    size_t start = file->made.length - chunk->length;
+    size_t head = 0;
+    if (start == 0)
+        file->next = 24;
+    if (file->tail > 0) {
+        file->next = end_of_record(file, file->next);
+        head = file->next - start;
+    }
+    CHECK_IS(chunk->head, head);
+    while (file->next + 16 <= file->made.length &&
+           end_of_record(file, file->next) <= file->made.length)
+        file->next = end_of_record(file, file->next);
+    file->tail = file->made.length - file->next;
+    CHECK_IS(chunk->tail, file->tail);
+}
+
 static void take_chunks(struct fc_capture *capture) {
     struct fc_chunk *chunk;
     bool ended = false;
@@ -64,6 +88,7 @@ static void take_chunks(struct fc_capture *capture) {
             out_count = chunk->file + 1;
         CHECK(!file->ended); /* nothing comes behind the end */
         made_append(&file->made, chunk->bytes, chunk->length);
+        check_ends(file, chunk);
         if (chunk->frames > 0 && (file->frames == 0 || chunk->first_ns < file->first_ns))
             file->first_ns = chunk->first_ns;
         if (chunk->frames > 0 && (file->frames == 0 || chunk->last_ns > file->last_ns))

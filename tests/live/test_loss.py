@@ -109,8 +109,9 @@ def test_a_write_that_fails_ends_the_capture_with_an_exact_account(
     """No file may be longer than 900,001 bytes: that ends in the middle of a record."""
     needs("prlimit")
     capture = network.capture(
-        tmp_path / "x.pcap", "-s", "80", *words, before=("prlimit", "--fsize=900001")
-    )
+        tmp_path / "x.pcap", "-s", "80", "--on-full", "stop", *words,
+        before=("prlimit", "--fsize=900001"),
+    )  # fmt: skip
     network.send(60_000)
     ended = capture.end(None)
     assert ended.status == 1
@@ -163,7 +164,7 @@ def test_a_full_disk_ends_the_capture_with_an_exact_account(
     if mounted.returncode != 0:
         pytest.skip("no right to mount a small file system")
     try:
-        capture = network.capture(folder / "x.pcap", "-C", "1M", "-s", "80")
+        capture = network.capture(folder / "x.pcap", "-C", "1M", "-s", "80", "--on-full", "stop")
         network.send(60_000)
         ended = capture.end(None)
         assert ended.status == 1

@@ -1,0 +1,110 @@
+"""What a capture does while its disk cannot take frames: make room, wait, and lose the fewest."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable
+
+from fastcap.series import Series
+
+ON_FULL = ("wait", "delete-oldest", "stop")
+_PAUSE = 0.05  # seconds between two tries
+_REMIND = 60.0  # seconds between two lines about the same trouble
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Disk:
+    """Of a series of files; for the writer's thread.
+
+    `stops`: a write that fails ends the capture. `deletes`: a full disk costs the oldest files of
+    the series. `keep`: bytes of the file system that are kept free in that way before it is full.
+    `has_time` says whether frames may still wait in memory: while it does, a write that failed is
+    tried again.
+    """
+
+    def __init__(
+        self,
+        series: Series,
+        *,
+        stops: bool,
+        deletes: bool,
+        keep: int | None,
+        has_time: Callable[[], bool],
+        on_note: Callable[[str], None],
+    ) -> None:
+        self.series = series
+        self.stops = stops
+        self.deletes = deletes
+        self.keep = keep
+        self.has_time = has_time
+        self.on_note = on_note
+        self.since: float | None = None  # it does not work; monotonic
+        self.reminded = 0.0
+        self.frames_lost = 0
+        self.keeps_too_little = False
+
+    def keep_free(self) -> None:
+        """Deletes the oldest files while too little is free."""
+        if self.keep is None:
+            return
+        while (free := self._free()) is not None and free < self.keep:
+            if not self._delete():
+                if not self.keeps_too_little:
+                    self.on_note(
+                        f"{self.series.path}: {free >> 20:,} MiB are free, {self.keep >> 20:,} "
+                        "should be, and there is no finished file of it left to delete"
+                    )
+                self.keeps_too_little = True
+                return
+        self.keeps_too_little = False
+
+    def may_go_on(self, error: OSError, path: str) -> bool:
+        """After a write failed: whether it is to be tried again, at once or after a pause."""
+        if self.since is None:
+            self.since, self.frames_lost = time.monotonic(), 0
+            self._remind(f"{path}: {error.strerror}: frames wait in memory until it works again")
+        elif time.monotonic() - self.reminded > _REMIND:
+            self._remind(
+                f"{path}: {error.strerror}, for {time.monotonic() - self.since:,.0f} s now; "
+                f"{self.frames_lost:,} frames are lost"
+            )
+        if self.deletes and error.errno in _FULL and self._delete():
+            return True
+        if not self.has_time():
+            return False
+        time.sleep(_PAUSE)
+        return True
+
+    def lost(self, frames: int) -> None:
+        """These frames were given up."""
+        self.frames_lost += frames
+
+    def works(self, path: str) -> None:
+        """A write succeeded."""
+        if self.since is None:
+            return
+        seconds = time.monotonic() - self.since
+        self.since = None
+        self._remind(
+            f"{path}: written again after {seconds:,.1f} s; {self.frames_lost:,} frames were lost"
+        )
+
+    def _remind(self, line: str) -> None:
+        self.reminded = time.monotonic()
+        self.on_note(line)
+
+    def _free(self) -> int | None:
+        try:
+            told = os.fstatvfs(self.series.folder_fd)
+        except OSError:
+            return None
+        return told.f_bavail * told.f_frsize
+
+    def _delete(self) -> bool:
+        """Whether the oldest file could be deleted."""
+        try:
+            return self.series.delete_oldest_one()
+        except OSError:
+            return False
