@@ -287,7 +287,8 @@ def _serials(path: Path) -> NDArray[np.uint64]:
 
 def _check_files(tool: Tool, folder: Path, frames: int, dropped: int) -> int:
     """Frames in the files, without those of the warm-up."""
-    paths = [path for path in folder.glob("out*") if path.stat().st_size > 0]
+    found_there = (path for path in folder.glob("out*") if path.suffix != ".json")
+    paths = [path for path in found_there if path.stat().st_size > 0]
     parts = [serials for path in paths if len(serials := _serials(path)) > 0]
     parts.sort(key=lambda serials: int(serials[0]))
     found = np.concatenate(parts) if parts else np.zeros(0, np.uint64)
