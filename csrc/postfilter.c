@@ -167,6 +167,14 @@ static size_t quick_before(const struct chain *chain) {
     return before < chain->stop ? before : chain->stop;
 }
 
+/* A chain came to `offset` over so many records. */
+static inline void advance(struct chain *chain, size_t offset, uint32_t records) {
+    chain->scan.offset = offset;
+    chain->frames_read += records;
+    if (!chain->ended && offset >= chain->stop)
+        end_chain(chain, FC_SCAN_CALLER);
+}
+
 /* `share` records of each chain that goes on; those of one chain are in places next to each other.
  * The chains take turns, so that each waits for its cache misses while the others do.
  * `swapped` is a constant in each of the two callers, so each gets a loop of its own. */
@@ -211,11 +219,8 @@ static inline __attribute__((always_inline)) void fill(struct walk *walk, struct
     }
     uint64_t present = 0;
     for (uint32_t i = 0; i < count; i++) {
-        going[i]->scan.offset = offsets[i];
-        going[i]->frames_read += filled[i];
+        advance(going[i], offsets[i], filled[i]);
         present |= lowest(filled[i]) << i * share;
-        if (!going[i]->ended && offsets[i] >= going[i]->stop)
-            end_chain(going[i], FC_SCAN_CALLER);
     }
     fc_group_complete(group, present, shortest);
 }
@@ -278,13 +283,10 @@ static inline __attribute__((always_inline)) void sift_with(struct walk *walk, s
     uint64_t present = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t frames = turn - (i >= last);
-        going[i]->scan.offset = (size_t)(records[i] - walk->bytes);
-        going[i]->frames_read += frames;
+        advance(going[i], (size_t)(records[i] - walk->bytes), frames);
         walk->sifted += frames;
         walk->passed += passed[i];
         present |= lowest(passed[i]) << i * share;
-        if (!going[i]->ended && going[i]->scan.offset >= going[i]->stop)
-            end_chain(going[i], FC_SCAN_CALLER);
     }
     fc_group_complete(group, present, shortest);
 }
@@ -502,8 +504,8 @@ static struct chain *add_chain(struct walk *walk, const struct fc_scan *scan, si
 }
 
 /* Of small records one chain is hardly slower than two, and what matches in the first chain is
- * copied while it is in the cache. A sieve leaves little to copy, and
- * of several filters each takes little. */
+ * copied while it is in the cache. That is little behind a sieve, or for each of several filters.
+ */
 static uint32_t chains_for(const struct walk *walk, const struct fc_scan *scan, size_t start,
                            size_t stop) {
     struct fc_scan sample = *scan;
@@ -515,8 +517,8 @@ static uint32_t chains_for(const struct walk *walk, const struct fc_scan *scan, 
         records++;
     bool small = records == 0 || (sample.offset - start) / records < SMALL;
     size_t most = (stop - start) / CHAIN_BYTES;
-    bool one = walk->postfilter->keep && !walk->sifts && walk->postfilter->outputs == 1;
-    uint32_t few = one ? 1 : FEW_CHAINS;
+    bool copies_much = walk->postfilter->keep && !walk->sifts && walk->postfilter->outputs == 1;
+    uint32_t few = copies_much ? 1 : FEW_CHAINS;
     uint32_t wanted = small ? few : MOST_CHAINS;
     return most < wanted ? (uint32_t)most : wanted;
 }

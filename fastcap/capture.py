@@ -177,8 +177,7 @@ class Capture:
                 self._series = Series(target.name)
                 opened.callback(self._series.close)
                 self._series.recover(self._on_note)
-            self._events = None if events is None else Events(events, self._on_note)
-            opened.callback(self._events.close if self._events else lambda: None)
+            self._events = self._open_events(events, opened)
             counter = self._open_counter() if self._plan.counts else None
             if counter is not None:
                 opened.callback(counter.close)
@@ -233,6 +232,13 @@ class Capture:
             raise InputError(merges)
         if merges is not None:
             self.notes.append(merges)
+
+    def _open_events(self, path: str | None, opened: contextlib.ExitStack) -> Events | None:
+        if path is None:
+            return None
+        events = Events(path, self._on_note)
+        opened.callback(events.close)
+        return events
 
     def _facts_now(self, **more: str) -> dict[str, Any]:
         return {

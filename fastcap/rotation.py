@@ -45,7 +45,8 @@ class _File:
             raise
         self.span = Span()
         self.ended = False
-        self.sound = 0  # its length before the chunk that is written
+        self.sound = 0  # bytes of it that count
+        self.is_torn = False  # what does not count may lie behind them
         self.tail = 0  # bytes at its end, of a record that ends in the next chunk
         self.has_gap = False  # chunks are missing: its span is not known until it is read
 
@@ -177,9 +178,6 @@ class Rotation:
             except OSError as error:
                 if disk.stops:
                     raise
-                if chunk.file in self._open:
-                    file = self._open[chunk.file]
-                    file.cut(file.sound)
                 if disk.may_go_on(error, self.current):
                     continue
                 self._drop(chunk)
@@ -192,12 +190,15 @@ class Rotation:
         """How many frames are in the file now that were not before: one whose beginning is lost is
         none. OSError; then some of the chunk may be there."""
         file = self._open.get(chunk.file) or self._begin(chunk.file)
-        file.sound = file.writer.length
+        if file.is_torn:
+            file.cut(file.sound)
+        file.is_torn = True
         if file.has_gap and file.sound == 0:
             file.writer.write(self.header)
         skipped = chunk.head if file.tail == 0 else 0
         with memoryview(chunk) as view, view[skipped:] as rest:
             file.writer.write(rest)
+        file.sound, file.is_torn = file.writer.length, False
         frames = chunk.frames - (skipped > 0)
         if frames > 0:
             file.span = file.span.joined(Span(frames, chunk.first_ns, chunk.last_ns))
@@ -208,12 +209,13 @@ class Rotation:
     def _drop(self, chunk: Chunk) -> None:
         """The file goes on without it, from its last whole record."""
         file = self._open.get(chunk.file)
-        if file is None:
+        if file is None and chunk.ends:
+            self._beheaded.discard(chunk.file)
+        elif file is None:
             self._beheaded.add(chunk.file)
-            if chunk.ends:
-                self._beheaded.discard(chunk.file)
+        if file is None:
             return
-        file.cut(file.writer.length - file.tail)
+        file.sound, file.is_torn = file.sound - file.tail, True
         file.tail = 0
         file.has_gap = True
         self._end_with(chunk, file)
