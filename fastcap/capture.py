@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from fastcap import interfaces, sidecar
+from fastcap import interfaces
 from fastcap._native.cancel import Cancel
 from fastcap._native.capture import LONGEST_FRAME, NO_LIMIT, NativeCapture, reject_all
 from fastcap.account import Account
@@ -30,8 +30,9 @@ from fastcap.language.classic import packed
 from fastcap.offloads import advice, offloads
 from fastcap.outputs import target_of
 from fastcap.rotation import Rotation
-from fastcap.segments import Segment, rfc3339
+from fastcap.segments import Segment
 from fastcap.series import Series
+from fastcap.telling import Telling
 from fastcap.waiting import NoMoreThreadsError
 
 DIRECTIONS = ("in", "out", "both")
@@ -51,9 +52,6 @@ _FLUSH_NS = 1_000_000_000
 _SOL_PACKET, _IGNORE_OUTGOING = 263, 23
 _SO_ATTACH_FILTER = 26
 _ETH_P_ALL = 3
-# Counts of the account that grow, so that one file's time has a part of them.
-_GROWING = ("frames_received", "frames_dropped_ring", "ring_full_episodes",
-            "frames_missed_interface", "frames_lost_writer", "bytes_received")  # fmt: skip
 
 
 class Status(NamedTuple):
@@ -161,9 +159,7 @@ class Capture:
         self._cancel = Cancel()
         self._threads: list[threading.Thread] = []
         self._result: CaptureResult | None = None
-        self._told, self._told_ns = Account(), 0  # what the last record told
         self._look_at_offloads(strict)
-        self._facts = self._facts_now(direction=direction, precision=precision, vlan=vlan)
 
         target = target_of(os.fsdecode(path))
         if target.in_place and (self.rotates or files is not None):
@@ -177,7 +173,13 @@ class Capture:
                 self._series = Series(target.name)
                 opened.callback(self._series.close)
                 self._series.recover(self._on_note)
-            self._events = self._open_events(events, opened)
+            self._telling = Telling(
+                self.account,
+                self._facts(direction=direction, precision=precision, vlan=vlan),
+                self._open_events(events, opened),
+                self._on_note,
+                in_place=target.in_place,
+            )
             counter = self._open_counter() if self._plan.counts else None
             if counter is not None:
                 opened.callback(counter.close)
@@ -217,6 +219,7 @@ class Capture:
                 bare=not self.rotates,
                 keep=files,
                 header=header.pack(),
+                before_name=self._telling.before_name,
                 on_segment=self._finished,
                 on_note=self._on_note,
                 disk=self._disk(on_full, keep_free, (buffer // chunk - _SPARE_CHUNKS) * chunk),
@@ -240,7 +243,8 @@ class Capture:
         opened.callback(events.close)
         return events
 
-    def _facts_now(self, **more: str) -> dict[str, Any]:
+    def _facts(self, **more: str) -> dict[str, Any]:
+        """How the capture is made."""
         return {
             "interface": self.interface.name,
             "mtu": self.interface.mtu,
@@ -248,6 +252,7 @@ class Capture:
             "linktype": name_of(self.linktype),
             "snaplen": self.snaplen,
             "filter": self.filter.expression if self.filter else None,
+            "filter_runs_in": self.filter_runs_in,
             **more,
         }
 
@@ -336,9 +341,7 @@ class Capture:
     def start(self) -> None:
         """When it returns, frames that arrive are captured."""
         self._started = time.monotonic()
-        self._told_ns = time.time_ns()
-        self._facts["filter_runs_in"] = self.filter_runs_in
-        self._tell("start", capture=self._facts)
+        self._telling.start()
         self._read.clear()
         self._look_at_missed()
         writer = threading.Thread(target=self._run_writer, name="fastcap-writer", daemon=True)
@@ -389,7 +392,7 @@ class Capture:
             balances = account.balances and (
                 native["read"] + native["dropped"] == native["accepted"]
             )
-            self._tell("end", account=account.as_json(), balances=balances)
+            self._telling.end(account, balances=balances)
             self._opened.close()
             self._result = CaptureResult(
                 account, self.segments, self._elapsed, balances, self._rotation.reader_left
@@ -397,30 +400,8 @@ class Capture:
             self._on_end()
 
     def _finished(self, segment: Segment) -> None:
-        record = {**segment.as_json(), **self._meanwhile(), "capture": self._facts}
-        if self._series is not None:
-            try:
-                sidecar.write(segment.path, record)
-            except OSError as error:
-                self._on_note(f"{sidecar.path_of(segment.path)}: {error.strerror}: it is missing")
-        self._tell("file", **record)
+        self._telling.finished(segment)
         self._on_segment(segment)
-
-    def _meanwhile(self) -> dict[str, Any]:
-        """The account, and what of it came since the last file was finished: what a counter says
-        is of that time, not of a file's frames."""
-        account, now = self.account(), time.time_ns()
-        meanwhile = {
-            "since": rfc3339(self._told_ns),
-            "until": rfc3339(now),
-            **{name: getattr(account, name) - getattr(self._told, name) for name in _GROWING},
-        }
-        self._told, self._told_ns = account, now
-        return {"meanwhile": meanwhile, "account": account.as_json()}
-
-    def _tell(self, event: str, **more: Any) -> None:
-        if self._events is not None:
-            self._events.add(event, **more)
 
     def stop(self) -> None:
         """Asks it to end: what the ring holds is still written, except to a FIFO that nobody has

@@ -15,6 +15,41 @@ _REMIND = 60.0  # seconds between two lines about the same trouble
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+class Trouble:
+    """Something that fails, and is tried again: told when it begins, every minute, and when it
+    works again. For one thread."""
+
+    def __init__(self, on_note: Callable[[str], None]) -> None:
+        self.on_note = on_note
+        self.since: float | None = None  # it fails; monotonic
+        self.frames_lost = 0  # since then
+        self._reminded = 0.0
+
+    def goes_on(self, path: str, error: OSError, what: str) -> None:
+        """It failed. `what` becomes of frames meanwhile is told with the first line."""
+        if self.since is None:
+            self.since, self.frames_lost = time.monotonic(), 0
+            self._remind(f"{path}: {error.strerror}: {what}")
+        elif time.monotonic() - self._reminded > _REMIND:
+            self._remind(
+                f"{path}: {error.strerror}, for {time.monotonic() - self.since:,.0f} s now; "
+                f"{self.frames_lost:,} frames are lost"
+            )
+
+    def is_over(self, path: str, what: str) -> None:
+        """It worked."""
+        if self.since is None:
+            return
+        seconds = time.monotonic() - self.since
+        self.since = None
+        lost = f"{self.frames_lost:,} frames were lost"
+        self._remind(f"{path}: {what} after {seconds:,.1f} s; {lost}")
+
+    def _remind(self, line: str) -> None:
+        self._reminded = time.monotonic()
+        self.on_note(line)
+
+
 class Disk:
     """Of a series of files; for the writer's thread.
 
@@ -40,9 +75,7 @@ class Disk:
         self.keep = keep
         self.has_time = has_time
         self.on_note = on_note
-        self.since: float | None = None  # it does not work; monotonic
-        self.reminded = 0.0
-        self.frames_lost = 0
+        self.trouble = Trouble(on_note)
         self.keeps_too_little = False
 
     def keep_free(self) -> None:
@@ -62,14 +95,7 @@ class Disk:
 
     def may_go_on(self, error: OSError, path: str) -> bool:
         """After a write failed: whether it is to be tried again, at once or after a pause."""
-        if self.since is None:
-            self.since, self.frames_lost = time.monotonic(), 0
-            self._remind(f"{path}: {error.strerror}: frames wait in memory until it works again")
-        elif time.monotonic() - self.reminded > _REMIND:
-            self._remind(
-                f"{path}: {error.strerror}, for {time.monotonic() - self.since:,.0f} s now; "
-                f"{self.frames_lost:,} frames are lost"
-            )
+        self.trouble.goes_on(path, error, "frames wait in memory until it works again")
         if self.deletes and error.errno in _FULL and self._delete():
             return True
         if not self.has_time():
@@ -79,25 +105,15 @@ class Disk:
 
     def lost(self, frames: int) -> None:
         """These frames were given up."""
-        self.frames_lost += frames
+        self.trouble.frames_lost += frames
 
     def works(self, path: str) -> None:
         """A write succeeded."""
-        if self.since is None:
-            return
-        seconds = time.monotonic() - self.since
-        self.since = None
-        self._remind(
-            f"{path}: written again after {seconds:,.1f} s; {self.frames_lost:,} frames were lost"
-        )
-
-    def _remind(self, line: str) -> None:
-        self.reminded = time.monotonic()
-        self.on_note(line)
+        self.trouble.is_over(path, "written again")
 
     def _free(self) -> int | None:
         try:
-            told = os.fstatvfs(self.series.folder_fd)
+            told = os.statvfs(self.series.folder or ".")
         except OSError:
             return None
         return told.f_bavail * told.f_frsize

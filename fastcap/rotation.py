@@ -13,17 +13,20 @@ import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
+from fastcap import sidecar
 from fastcap._native.cancel import Cancel
 from fastcap._native.capture import Chunk, NativeCapture
 from fastcap._native.writer import NativeWriter
-from fastcap.disk import Disk
+from fastcap.disk import Disk, Trouble
 from fastcap.errors import FastcapError, Interrupted, OutputError
 from fastcap.outputs import Target, open_in_place, refusal
 from fastcap.segments import Segment, Span
 from fastcap.series import BARE, Series, cut, end_at_last_record
 
 _WAIT_MS = 500
+_RETRY = 1.0  # seconds until a file that got no name is named again
 # Files that may wait to be synced and named; then the writer waits for the disk.
 _MOST_FINISHING = 64
 _MODE = 0o640  # frames are other people's letters
@@ -57,6 +60,14 @@ class _File:
         self.writer.rewind(length)
 
 
+class _Complete(NamedTuple):
+    """A file that is written and synced, and has no name yet."""
+
+    sequence: int
+    length: int
+    span: Span
+
+
 class Counts:
     """What became of the frames that the reader handed over; read by any thread."""
 
@@ -77,10 +88,11 @@ class Rotation:
     """Writes the chunks of a capture into the files of a series, or in place into `target`.
 
     `bare` gives the first file the bare name. `header` is what files begin with. `keep` deletes all
-    numbered files but that many. `on_segment` is told of each finished file, `on_note` of what the
-    user should know, both from another thread. `cancel` ends the wait for the reader of a FIFO, and
-    nothing else. `disk` says what is done when named files cannot be written. `run` is for one
-    thread.
+    numbered files but that many. `before_name` is told of each file that is complete, right before
+    it gets its name, and again where that has to be tried again; `on_segment` of each that has it,
+    `on_note` of what the user should know, all from other threads. `cancel` ends the wait for the
+    reader of a FIFO, and nothing else. `disk` says what is done when named files cannot be written.
+    `run` is for one thread.
     """
 
     def __init__(
@@ -95,6 +107,7 @@ class Rotation:
         header: bytes = b"",
         on_segment: Callable[[Segment], None],
         on_note: Callable[[str], None],
+        before_name: Callable[[Segment], None] = lambda _: None,
         disk: Disk | None = None,
     ) -> None:
         self.native = native
@@ -106,6 +119,7 @@ class Rotation:
         self.header = header
         self.on_segment = on_segment
         self.on_note = on_note
+        self.before_name = before_name
         self.counts = Counts()
         self.error: FastcapError | None = None
         self.reader_left = False
@@ -113,11 +127,15 @@ class Rotation:
         self._next = BARE if bare or series is None else series.next_sequence()
         self._open: dict[int, _File] = {}  # by the reader's number
         self._beheaded: set[int] = set()  # files whose first chunks are lost
+        self._again: dict[int, int] = {}  # sequences of files that are gone and begin again
         # Files get their names in the order in which they began, though the one of the interval
         # before may end after others: it waits for late frames.
         self._begun: deque[_File] = deque()
         self._spare: _File | None = None
         self._finishing: queue.Queue[_File | None] = queue.Queue(_MOST_FINISHING)
+        # The finisher's own:
+        self._nameless: deque[_Complete] = deque()
+        self._naming = Trouble(on_note)
 
     # ---- The thread ---------------------------------------------------------------------------
 
@@ -167,7 +185,7 @@ class Rotation:
             chunk.give_back()
         self.counts.add(written=written, lost=frames - written)
         if failure is not None:
-            self._failed(failure, self._open.get(number))
+            self._failed(failure, self._path_of(self._open.get(number)))
 
     def _insist(self, chunk: Chunk, disk: Disk) -> int:
         """Tries again while the disk refuses, as long as there is room for frames to wait in."""
@@ -190,6 +208,8 @@ class Rotation:
         """How many frames are in the file now that were not before: one whose beginning is lost is
         none. OSError; then some of the chunk may be there."""
         file = self._open.get(chunk.file) or self._begin(chunk.file)
+        if self.series is not None and not self.series.holds(file.sequence, file.fd):
+            file = self._begin_again(chunk.file, file, self.series)
         if file.is_torn:
             file.cut(file.sound)
         file.is_torn = True
@@ -231,8 +251,12 @@ class Rotation:
         if self.series is None:
             file = self._open_in_place()
         else:
-            file = self._spare or self._create(self.series)
-            self._spare = None
+            if number in self._again:
+                file = self._create(self.series, self._again[number])
+                del self._again[number]
+            else:
+                file = self._spare or self._create_next(self.series)
+                self._spare = None
             file.has_gap = number in self._beheaded
             self._beheaded.discard(number)
             self.current = self._path_of(file)
@@ -240,26 +264,44 @@ class Rotation:
         self._begun.append(file)
         return file
 
+    def _begin_again(self, number: int, file: _File, series: Series) -> _File:
+        """Somebody took the file, or its directory, away, and what it holds."""
+        frames = file.span.frames
+        self.counts.add(written=-frames, lost=frames)
+        if frames:
+            self.on_note(f"{self._path_of(file)}: it is gone, and {frames:,} frames with it")
+        del self._open[number]
+        self._begun.remove(file)
+        os.close(file.fd)
+        if file.sound > 0 or file.has_gap:
+            self._beheaded.add(number)
+        self._again[number] = file.sequence
+        series.renew()
+        return self._begin(number)
+
     def _prepare(self) -> None:
         """Opens the file after the one that is written. That it cannot is told when it is needed:
         until then there may be room again."""
         if self.series is None or self._spare is not None or self.error is not None:
             return
         with contextlib.suppress(OSError, MemoryError):
-            self._spare = self._create(self.series)
+            self._spare = self._create_next(self.series)
 
-    def _create(self, series: Series) -> _File:
+    def _create_next(self, series: Series) -> _File:
         sequence = self._next
         following = series.next_sequence() if sequence == BARE else sequence + 1
+        file = self._create(series, sequence)
+        self._next = following
+        return file
+
+    def _create(self, series: Series, sequence: int) -> _File:
         path = series.temporary(sequence)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         try:
-            file = _File(fd, sequence)
+            return _File(fd, sequence)
         except BaseException:
             os.unlink(path)
             raise
-        self._next = following
-        return file
 
     def _open_in_place(self) -> _File:
         target = self.target
@@ -285,37 +327,47 @@ class Rotation:
             self._begun.remove(file)
 
     def _finish_files(self) -> None:
-        while (file := self._finishing.get()) is not None:
+        more = True
+        while more:
             try:
-                self._finish_file(file)
+                more = self._finish_next()
             except BaseException as error:
                 self._give_up(_unexpected(error))
 
-    def _finish_file(self, file: _File) -> None:
-        """Gives a file its name. What it does not hold in the end, whatever failed, is lost."""
-        segment = None
+    def _finish_next(self) -> bool:
+        """False behind the last."""
         try:
-            segment = self._complete(file)
-        except Exception as error:
-            if self.disk is None or self.disk.stops or not isinstance(error, OSError):
-                self._failed(error, file)
-            else:
-                self.on_note(f"{_of_file(self._path_of(file), error)}; its frames count as lost")
-        finally:
-            more = (segment.span.frames if segment else 0) - file.span.frames
-            self.counts.add(written=more, lost=-more)
-        if segment is None:
-            return
-        if self.series is not None:
-            self.counts.add(files=1)
-            self._sync_names(self.series)
-        self.on_segment(segment)
-        if self.series is not None and self.keep is not None:
-            self._delete_oldest(self.series, self.keep)
+            file = self._finishing.get(timeout=_RETRY if self._nameless else None)
+        except queue.Empty:
+            self._name_files(last=False)
+            return True
+        if file is not None:
+            self._finish_file(file)
+        self._name_files(last=file is None)
+        return file is not None
 
-    def _complete(self, file: _File) -> Segment | None:
-        """Syncs a file and gives it its name. One that did not get its end, because a write failed,
-        is cut behind its last whole record; None where that leaves nothing."""
+    def _finish_file(self, file: _File) -> None:
+        """What a file does not hold in the end, whatever failed, is lost."""
+        complete = None
+        try:
+            complete = self._complete(file)
+        except Exception as error:
+            self._not_finished(error, file.sequence)
+        finally:
+            more = (complete.span.frames if complete else 0) - file.span.frames
+            self.counts.add(written=more, lost=-more)
+        if complete is None:
+            return
+        if self.series is None:
+            segment = Segment(self.target.name, complete.length, complete.span)
+            self.before_name(segment)
+            self.on_segment(segment)
+        else:
+            self._nameless.append(complete)
+
+    def _complete(self, file: _File) -> _Complete | None:
+        """Syncs a file. One that did not get its end, because a write failed, is cut behind its
+        last whole record; None where that leaves nothing."""
         length, span = file.writer.length, file.span
         try:
             if not file.ended or file.has_gap:  # some of the chunk that failed may be there
@@ -328,12 +380,62 @@ class Rotation:
                 os.fsync(file.fd)
         finally:
             os.close(file.fd)
-        if self.series is None:
-            return Segment(self.target.name, length, span)
-        if span.frames == 0 and (not file.ended or file.has_gap):
+        if self.series is not None and span.frames == 0 and (not file.ended or file.has_gap):
             os.unlink(self._path_of(file))
             return None
-        return self.series.publish(file.sequence, length, span)
+        return _Complete(file.sequence, length, span)
+
+    def _name_files(self, *, last: bool) -> None:
+        """Gives files their names, in order. The first that cannot have one, because its directory
+        refuses, waits, and those behind it too; where this is the `last` try it is left under its
+        hidden name, and its frames count as lost."""
+        assert self.series is not None or not self._nameless
+        while self._nameless and self.series is not None:
+            complete = self._nameless[0]
+            try:
+                segment = self._name(complete, self.series)
+            except Exception as error:
+                if not last and self._may_wait(error, complete):
+                    return
+                self._nameless.popleft()
+                self.counts.add(written=-complete.span.frames, lost=complete.span.frames)
+                self._not_finished(error, complete.sequence)
+                continue
+            self._nameless.popleft()
+            self._naming.is_over(segment.path, "named")
+            self.counts.add(files=1)
+            self._sync_names(self.series)
+            self.on_segment(segment)
+            if self.keep is not None:
+                self._delete_oldest(self.series, self.keep)
+
+    def _name(self, complete: _Complete, series: Series) -> Segment:
+        segment = series.segment(complete.sequence, complete.length, complete.span)
+        self.before_name(segment)
+        try:
+            series.publish(complete.sequence, segment)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                sidecar.remove(segment.path)
+            raise
+        return segment
+
+    def _may_wait(self, error: Exception, complete: _Complete) -> bool:
+        """Not where the file itself is gone, or its name is somebody else's."""
+        if self.disk is None or self.disk.stops or not isinstance(error, OSError):
+            return False
+        path = self._path_of(complete)
+        if isinstance(error, FileExistsError) or not os.path.lexists(path):
+            return False
+        self._naming.goes_on(path, error, "it gets its name when that works again")
+        return True
+
+    def _not_finished(self, error: Exception, sequence: int) -> None:
+        path = self.target.name if self.series is None else self.series.temporary(sequence)
+        if self.disk is None or self.disk.stops or not isinstance(error, OSError):
+            self._failed(error, path)
+        else:
+            self.on_note(f"{_of_file(path, error)}; its frames count as lost")
 
     def _sync_names(self, series: Series) -> None:
         try:
@@ -354,17 +456,17 @@ class Rotation:
             self.error = error
         self.native.stop()
 
-    def _failed(self, error: Exception, file: _File | None) -> None:
+    def _failed(self, error: Exception, path: str) -> None:
         """A chunk could not be written, or a file not be opened, synced or named."""
         if isinstance(error, BrokenPipeError) and self.series is None:
             self.reader_left = True
             self.native.stop()
         elif isinstance(error, OSError):
-            self._give_up(_of_file(self._path_of(file), error))
+            self._give_up(_of_file(path, error))
         else:
             self._give_up(error if isinstance(error, FastcapError) else _unexpected(error))
 
-    def _path_of(self, file: _File | None) -> str:
+    def _path_of(self, file: _File | _Complete | None) -> str:
         """Where it is before it has its name; None for the next."""
         if self.series is None:
             return self.target.name

@@ -62,7 +62,6 @@ class Series:
         try:
             self._check_length()
             self._lock = self._take_lock()
-            self.folder_fd = os.open(self.folder or ".", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise refusal(path, error) from error
 
@@ -99,10 +98,21 @@ class Series:
 
     def close(self) -> None:
         """Another capture may write this stem from now on."""
-        with contextlib.suppress(OSError):
-            os.unlink(self._lock_path)
+        if self._has_lock():
+            with contextlib.suppress(OSError):
+                os.unlink(self._lock_path)
         os.close(self._lock)
-        os.close(self.folder_fd)
+
+    def renew(self) -> None:
+        """Takes the lock again where its directory was taken away and is there again. OSError;
+        OutputError where another capture was faster."""
+        if not self._has_lock():
+            lock = self._take_lock()
+            os.close(self._lock)
+            self._lock = lock
+
+    def _has_lock(self) -> bool:
+        return _is_there(self._lock, self._lock_path)
 
     # ---- Names --------------------------------------------------------------------------------
 
@@ -142,20 +152,33 @@ class Series:
 
     # ---- Files --------------------------------------------------------------------------------
 
-    def publish(self, sequence: int, length: int, span: Span) -> Segment:
+    def holds(self, sequence: int, fd: int) -> bool:
+        """Whether the file that is written, and open as `fd`, is still where it should be."""
+        return _is_there(fd, self.temporary(sequence))
+
+    def segment(self, sequence: int, length: int, span: Span) -> Segment:
+        """What a complete file will be. FileExistsError where its name is taken: what lies beside
+        that is not ours either."""
+        name = self.name(sequence, span.first_ns)
+        if os.path.lexists(name) and not _is_same(self.temporary(sequence), name):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+        return Segment(name, length, span)
+
+    def publish(self, sequence: int, segment: Segment) -> None:
         """Gives a complete and synced file its name; `sync_names` makes that last. OSError;
         FileExistsError where it is taken."""
-        name = self.name(sequence, span.first_ns)
-        publish(self.temporary(sequence), name, replace=False)
-        return Segment(name, length, span)
+        publish(self.temporary(sequence), segment.path, replace=False)
 
     def sync_names(self) -> None:
         """Afterwards a power cut does not take the names away. OSError."""
+        fd = os.open(self.folder or ".", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.fsync(self.folder_fd)
+            os.fsync(fd)
         except OSError as error:
             if error.errno != errno.EINVAL:  # a file system that cannot
                 raise
+        finally:
+            os.close(fd)
 
     def delete_oldest(self, keep: int) -> None:
         """Deletes all numbered files but the newest `keep`, and what lies beside them. OSError
@@ -211,9 +234,10 @@ class Series:
         if _is_same(temporary, name):
             os.unlink(temporary)
             return f"{was}, a second name of {name}: removed"
-        segment = self.publish(sequence, kept, span)
+        segment = self.segment(sequence, kept, span)
         with contextlib.suppress(OSError):
             sidecar.write(segment.path, {**segment.as_json(), "recovered": True})
+        self.publish(sequence, segment)
         self.sync_names()
         return (
             f"{was}: {span.frames:,} frames are whole, "
@@ -225,6 +249,16 @@ def _delete(path: str) -> None:
     sidecar.remove(path)  # first: it is never alone
     with contextlib.suppress(FileNotFoundError):  # whoever took it may have moved it
         os.unlink(path)
+
+
+def _is_there(fd: int, path: str) -> bool:
+    """Whether the open file has this path; where nobody may look it is believed to."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
 
 
 def _is_same(path: str, name: str) -> bool:

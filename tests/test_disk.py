@@ -6,8 +6,10 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import shutil
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import fastcap.rotation
 from fastcap._native.cancel import Cancel
 from fastcap._native.writer import NativeWriter
 from fastcap.disk import Disk
+from fastcap.errors import OutputError
 from fastcap.outputs import target_of
 from fastcap.rotation import Rotation
 from fastcap.series import Series
@@ -94,10 +97,11 @@ class Run:
     """A rotation over a stream to its end; `patience` tries are made of each chunk."""
 
     def __init__(
-        self, series: Series, stream: Stream, *, patience: int = 0, **settings: Any
-    ) -> None:
+        self, series: Series, stream: Stream, *, patience: int = 0,
+        chunks: Sequence[FakeChunk | Callable[[], object]] = (), **settings: Any
+    ) -> None:  # fmt: skip
         self.notes: list[str] = []
-        native: Any = FakeNative(*stream.chunks)
+        native: Any = FakeNative(*(chunks or stream.chunks))
         tries = iter(range(1, 1_000_000))
         self.settings = {"stops": False, "deletes": False, "keep": None, **settings}
         disk = Disk(
@@ -131,6 +135,7 @@ def kept(folder: Path) -> list[int]:
     """The frames of all files, which are whole; nothing hidden is left."""
     names = sorted(name for name in os.listdir(folder) if name != ".net1.pcap.lock")
     assert not [name for name in names if name.startswith(".")]
+    names = [name for name in names if not name.endswith(".json")]
     frames = [frame for name in names for frame in pcaps.read((folder / name).read_bytes())]
     numbers = [int.from_bytes(frame.data[:4], "big") for frame in frames]
     assert numbers == sorted(set(numbers))
@@ -254,23 +259,96 @@ def test_a_capture_that_is_to_stop_stops(
     assert len(kept(tmp_path)) == run.written < 100
 
 
-def test_a_file_that_cannot_be_named_costs_its_frames_and_not_the_others(
+class NoNames:
+    """Files get no names; these times of asking, counted from 0."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, series: Series, times: range) -> None:
+        publish, calls = series.publish, itertools.count()
+
+        def fail(*words: Any) -> None:
+            if next(calls) in times:
+                raise OSError(errno.EACCES, "Permission denied")
+            publish(*words)
+
+        monkeypatch.setattr(series, "publish", fail)
+        monkeypatch.setattr(fastcap.rotation, "_RETRY", 0.01)
+
+
+def test_a_file_that_cannot_be_named_is_named_when_that_works_again(
     series: Series, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish, calls = series.publish, itertools.count()
-
-    def fail_once(*words: Any) -> Any:
-        if next(calls) == 1:
-            raise OSError(errno.EIO, "Input/output error")
-        return publish(*words)
-
-    monkeypatch.setattr(series, "publish", fail_once)
+    NoNames(monkeypatch, series, range(1, 3))
     run = Run(series, Stream(files=3, frames=50, cuts=even(4)))
-    assert (run.written, run.lost, run.rotation.error) == (100, 50, None)
+    assert (run.written, run.lost, run.rotation.error) == (150, 0, None)
     hidden = tmp_path / ".net1_00000002.pcap.capturing"
-    assert run.notes == [f"{hidden}: Input/output error; its frames count as lost"]
-    hidden.unlink()
-    assert kept(tmp_path) == [*range(50), *range(100, 150)]
+    assert run.notes[0] == f"{hidden}: Permission denied: it gets its name when that works again"
+    assert "named after" in run.notes[1]
+    assert kept(tmp_path) == list(range(150))
+
+
+def test_files_that_have_no_name_in_the_end_count_as_lost_and_stay(
+    series: Series, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    NoNames(monkeypatch, series, range(1, 1_000_000))
+    run = Run(series, Stream(files=3, frames=50, cuts=even(4)))
+    assert (run.written, run.lost, run.rotation.error) == (50, 100, None)
+    hidden = [tmp_path / f".net1_0000000{number}.pcap.capturing" for number in (2, 3)]
+    assert run.notes[1:] == [
+        f"{path}: Permission denied; write elsewhere, or run as its owner or as root; its frames "
+        "count as lost"
+        for path in hidden
+    ]
+    monkeypatch.undo()
+    series.recover(lambda _: None)
+    assert kept(tmp_path) == list(range(150))
+
+
+@pytest.mark.parametrize("which", [0, 1, 2, 3])
+def test_a_file_that_is_taken_away_while_it_is_written_is_lost_and_the_rest_goes_on(
+    series: Series, tmp_path: Path, which: int
+) -> None:
+    """Also the one that is open before it is needed."""
+    stream = Stream(files=2, frames=50, cuts=even(4))
+    chunks: list[Any] = list(stream.chunks)
+
+    def take_away() -> None:
+        for path in tmp_path.glob(".*.capturing"):
+            path.unlink()
+
+    chunks.insert(which, take_away)
+    run = Run(series, stream, chunks=chunks)
+    gone = sum(chunk.frames for chunk in stream.chunks[:which])
+    split = 1 if which else 0  # the record that lies in two chunks
+    assert (run.lost, run.rotation.error) == (gone + split, None)
+    assert kept(tmp_path) == list(range(gone + split, 100))
+    assert [note for note in run.notes if "gone" in note] == [
+        f"{tmp_path}/.net1_00000001.pcap.capturing: it is gone, and {gone} frames with it"
+    ] * (which > 0)
+
+
+def test_a_directory_that_is_taken_away_is_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    series = Series(str(folder / "net1.pcap"))
+    stream = Stream(files=2, frames=50, cuts=even(4))
+    chunks: list[Any] = list(stream.chunks)
+    chunks.insert(2, lambda: shutil.rmtree(folder))
+    pauses = itertools.count()
+
+    def pause(_: float) -> None:
+        if next(pauses) == 3:
+            folder.mkdir()
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(time, "sleep", pause)
+        run = Run(series, stream, chunks=chunks, patience=10)
+    gone = sum(chunk.frames for chunk in stream.chunks[:2]) + 1
+    assert (run.lost, run.rotation.error) == (gone, None)
+    assert kept(folder) == list(range(gone, 100))
+    with pytest.raises(OutputError, match="another capture writes there"):
+        Series(str(folder / "net1.pcap"))
+    series.close()
+    assert not list(folder.glob(".*"))
 
 
 def test_a_file_that_cannot_be_cut_waits_as_well(

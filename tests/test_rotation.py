@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -258,7 +259,7 @@ def test_a_directory_that_cannot_be_synced_loses_no_frames(
     sync = os.fsync
 
     def refuse(fd: int) -> None:
-        if fd == series.folder_fd:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
             raise OSError(number, os.strerror(number))
         sync(fd)
 

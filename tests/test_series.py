@@ -12,7 +12,7 @@ import pytest
 
 import fastcap.series
 from fastcap.errors import InputError, OutputError
-from fastcap.segments import Span
+from fastcap.segments import Segment, Span
 from fastcap.series import BARE, Series, end_at_last_record
 from tests import pcaps
 from tests.pcaps import Frame
@@ -297,6 +297,8 @@ def test_a_name_that_is_taken_is_not_replaced(tmp_path: Path) -> None:
     write(tmp_path, ".net1_00000001.pcap.capturing", b"ours")
     write(tmp_path, "net1_00000001_20261121T120000Z.pcap", b"theirs")
     with pytest.raises(FileExistsError):
-        series.publish(1, 4, Span(1, NOON, NOON))
+        series.segment(1, 4, Span(1, NOON, NOON))
+    with pytest.raises(FileExistsError):
+        series.publish(1, Segment(str(tmp_path / "net1_00000001_20261121T120000Z.pcap"), 4, Span()))
     series.close()
     assert (tmp_path / "net1_00000001_20261121T120000Z.pcap").read_bytes() == b"theirs"
