@@ -28,7 +28,7 @@ static int64_t now_of(clockid_t clock) {
 #define EACH_COUNT(DO)                                                                             \
     DO(accepted), DO(dropped), DO(ring_full), DO(read), DO(rejected), DO(after_limit), DO(kept),   \
         DO(kept_wire_bytes), DO(counted), DO(longest_wait_ns), DO(waits_for_writer),               \
-        DO(link_downs)
+        DO(link_downs), DO(oversize)
 
 static void show(struct fc_capture *capture) {
     EACH_COUNT(SHOW);
@@ -280,6 +280,7 @@ static void take_frame(struct fc_capture *capture, const struct fc_ring_frame *f
         return;
     }
     struct wire_frame whole = as_on_the_wire(capture, frame);
+    counts->oversize += whole.wire > capture->longest_now;
     if (capture->settings.program != NULL && !passes(capture, frame, &whole))
         counts->rejected++;
     else
@@ -288,10 +289,15 @@ static void take_frame(struct fc_capture *capture, const struct fc_ring_frame *f
 
 /* ---- Blocks ------------------------------------------------------------------------------ */
 
+/* The clock that stamps frames may be set meanwhile; no block waits for longer than the ring has
+ * not been empty. */
 static void note_wait(struct fc_capture *capture, const struct fc_ring_block *block) {
     if (block->timed_out) /* then its last frame says nothing of when it was handed over */
         return;
     int64_t waited = now_of(CLOCK_REALTIME) - block->last_ns;
+    int64_t most = now_of(CLOCK_MONOTONIC) - capture->empty_at;
+    if (waited > most)
+        waited = most;
     if (waited > 0 && (uint64_t)waited > capture->counts.longest_wait_ns)
         capture->counts.longest_wait_ns = (uint64_t)waited;
 }
@@ -300,8 +306,11 @@ static void note_wait(struct fc_capture *capture, const struct fc_ring_block *bl
 static bool take_block(struct fc_capture *capture) {
     struct fc_ring_block block;
     struct fc_ring_frame frame;
-    if (!fc_ring_take(&capture->ring, &block))
+    capture->longest_now = __atomic_load_n(&capture->longest, __ATOMIC_RELAXED);
+    if (capture->ring.block_count == 0 || !fc_ring_take(&capture->ring, &block)) {
+        capture->empty_at = now_of(CLOCK_MONOTONIC);
         return false;
+    }
     note_wait(capture, &block);
     while (fc_ring_next_frame(&block, &frame))
         take_frame(capture, &frame);
@@ -345,35 +354,6 @@ static void idle(struct fc_capture *capture) {
     wait_for_block(capture, WAIT_MS);
 }
 
-static bool is_set(const uint32_t *flag) {
-    return __atomic_load_n(flag, __ATOMIC_RELAXED) != 0;
-}
-
-static void turn(struct fc_capture *capture) {
-    if (!take_block(capture))
-        idle(capture);
-    if (now_of(CLOCK_MONOTONIC) >= capture->next_statistics)
-        read_statistics(capture);
-    if (is_set(&capture->rotating)) {
-        __atomic_store_n(&capture->rotating, 0, __ATOMIC_RELAXED);
-        end_all(capture);
-    }
-}
-
-/* The counting socket and the ring begin, and end, together: a few microseconds apart. */
-int fc_capture_begin(struct fc_capture *capture) {
-    const struct fc_capture_settings *settings = &capture->settings;
-    capture->begun = true;
-    if (settings->eager)
-        begin_lane(capture, &capture->current, 0);
-    int status = FC_OK;
-    if (settings->counter_fd >= 0)
-        status = fc_ring_set_filter(settings->counter_fd, &settings->counter_filter);
-    if (status == FC_OK && capture->ring.fd >= 0)
-        status = fc_ring_set_filter(capture->ring.fd, &settings->ring_filter);
-    return status;
-}
-
 static void reject_all(struct fc_capture *capture) {
     if (fc_ring_reject_all(capture->ring.fd) < 0)
         fail(capture);
@@ -398,6 +378,72 @@ static void drain(struct fc_capture *capture) {
     read_statistics(capture);
 }
 
+/* ---- Rings that come and go -------------------------------------------------------------- */
+
+/* Counter first: what it counts and the ring has not is at least not lost. */
+static int start_filters(const struct fc_capture_settings *settings, const struct fc_ring *ring,
+                         int counter_fd) {
+    int status = FC_OK;
+    if (counter_fd >= 0)
+        status = fc_ring_set_filter(counter_fd, &settings->counter_filter);
+    if (status == FC_OK && ring->fd >= 0)
+        status = fc_ring_set_filter(ring->fd, &settings->ring_filter);
+    return status;
+}
+
+static void put_ring(struct fc_capture *capture, const struct fc_ring *ring, int counter_fd) {
+    struct fc_ring before = capture->ring;
+    pthread_mutex_lock(&capture->ring_mutex);
+    capture->ring = *ring;
+    capture->settings.counter_fd = counter_fd;
+    pthread_mutex_unlock(&capture->ring_mutex);
+    fc_ring_close(&before);
+}
+
+/* The block that the kernel had open is handed over some time after the interface is gone. */
+static void detach(struct fc_capture *capture) {
+    const struct fc_ring none = {.fd = -1};
+    drain(capture);
+    put_ring(capture, &none, -1);
+    __atomic_store_n(&capture->detaching, 0, __ATOMIC_RELEASE);
+}
+
+static void attach(struct fc_capture *capture) {
+    put_ring(capture, &capture->incoming, capture->incoming_counter_fd);
+    capture->incoming = (struct fc_ring){.fd = -1};
+    __atomic_store_n(&capture->attaching, 0, __ATOMIC_RELEASE);
+}
+
+/* ---- From the beginning to the end ------------------------------------------------------- */
+
+static bool is_set(const uint32_t *flag) {
+    return __atomic_load_n(flag, __ATOMIC_RELAXED) != 0;
+}
+
+static void turn(struct fc_capture *capture) {
+    if (!take_block(capture))
+        idle(capture);
+    if (__atomic_load_n(&capture->detaching, __ATOMIC_ACQUIRE) != 0)
+        detach(capture);
+    if (__atomic_load_n(&capture->attaching, __ATOMIC_ACQUIRE) != 0)
+        attach(capture);
+    if (now_of(CLOCK_MONOTONIC) >= capture->next_statistics)
+        read_statistics(capture);
+    if (is_set(&capture->rotating)) {
+        __atomic_store_n(&capture->rotating, 0, __ATOMIC_RELAXED);
+        end_all(capture);
+    }
+}
+
+/* The counting socket and the ring begin, and end, together: a few microseconds apart. */
+int fc_capture_begin(struct fc_capture *capture) {
+    capture->begun = true;
+    capture->empty_at = now_of(CLOCK_MONOTONIC);
+    if (capture->settings.eager)
+        begin_lane(capture, &capture->current, 0);
+    return start_filters(&capture->settings, &capture->ring, capture->settings.counter_fd);
+}
+
 int fc_capture_run(struct fc_capture *capture) {
     if (!capture->begun && fc_capture_begin(capture) < 0)
         fail(capture);
@@ -416,7 +462,9 @@ int fc_capture_run(struct fc_capture *capture) {
 
 void fc_capture_init(struct fc_capture *capture, const struct fc_capture_settings *settings) {
     *capture = (struct fc_capture){.settings = *settings};
-    capture->ring.fd = -1;
+    capture->ring.fd = capture->incoming.fd = -1;
+    capture->longest = capture->longest_now = UINT32_MAX;
+    pthread_mutex_init(&capture->ring_mutex, NULL);
     if (capture->settings.snaplen > FC_CAPTURE_LONGEST_FRAME)
         capture->settings.snaplen = FC_CAPTURE_LONGEST_FRAME;
 }
@@ -429,7 +477,41 @@ void fc_capture_rotate(struct fc_capture *capture) {
     __atomic_store_n(&capture->rotating, 1, __ATOMIC_RELAXED);
 }
 
+void fc_capture_detach(struct fc_capture *capture) {
+    __atomic_store_n(&capture->detaching, 1, __ATOMIC_RELEASE);
+}
+
+bool fc_capture_is_attached(const struct fc_capture *capture) {
+    return __atomic_load_n(&capture->detaching, __ATOMIC_ACQUIRE) != 0 ||
+           __atomic_load_n(&capture->attaching, __ATOMIC_ACQUIRE) != 0 || capture->ring.fd >= 0;
+}
+
+int fc_capture_attach(struct fc_capture *capture, const struct fc_ring *ring, int counter_fd) {
+    int status = start_filters(&capture->settings, ring, counter_fd);
+    if (status < 0)
+        return status;
+    capture->incoming = *ring;
+    capture->incoming_counter_fd = counter_fd;
+    __atomic_store_n(&capture->attaching, 1, __ATOMIC_RELEASE);
+    return FC_OK;
+}
+
+void fc_capture_set_longest(struct fc_capture *capture, uint32_t bytes) {
+    __atomic_store_n(&capture->longest, bytes == 0 ? UINT32_MAX : bytes, __ATOMIC_RELAXED);
+}
+
+double fc_capture_ring_fill(struct fc_capture *capture) {
+    double fill = 0;
+    pthread_mutex_lock(&capture->ring_mutex);
+    if (capture->ring.block_count > 0)
+        fill = (double)fc_ring_fill(&capture->ring) / capture->ring.block_count;
+    pthread_mutex_unlock(&capture->ring_mutex);
+    return fill;
+}
+
 void fc_capture_close(struct fc_capture *capture) {
     fc_ring_close(&capture->ring);
+    fc_ring_close(&capture->incoming);
+    pthread_mutex_destroy(&capture->ring_mutex);
     fc_queue_close(&capture->queue);
 }

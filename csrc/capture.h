@@ -6,8 +6,8 @@
  * length; what a file is called and when it is opened, synced and renamed is the writer's business,
  * on another thread, which takes the chunks from the queue.
  *
- * The struct owns its ring and its queue. fc_capture_run is for one thread; fc_capture_stop,
- * fc_capture_rotate, fc_capture_read_account and the queue's other end are for others meanwhile.
+ * The struct owns its rings and its queue. fc_capture_run is for one thread; the functions that say
+ * so, and the queue's other end, are for others meanwhile.
  */
 #ifndef FC_CAPTURE_H
 #define FC_CAPTURE_H
@@ -53,6 +53,7 @@ struct fc_capture_account {
     uint64_t longest_wait_ns;  /* from a full block's last frame until it was taken */
     uint64_t waits_for_writer; /* times that no chunk was empty */
     uint64_t link_downs;       /* times that the interface went down */
+    uint64_t oversize;         /* frames longer than fc_capture_set_longest allows */
 };
 
 /* A file that is open: the records of one interval, or of all time. */
@@ -75,12 +76,21 @@ struct fc_capture {
     struct fc_capture_lane previous; /* for frames of the interval before that come late */
     uint64_t files;
     int64_t next_statistics; /* monotonic time */
+    int64_t empty_at;        /* when the ring was last found empty, monotonic */
+    uint32_t longest_now;    /* the reader's copy of `longest` */
     bool begun;
     int failure;                      /* errno of the first call that failed */
     struct fc_capture_account counts; /* the reader's own */
     struct fc_capture_account shown;  /* what others see, updated after each block */
     uint32_t stopping;
     uint32_t rotating;
+    uint32_t longest; /* bytes on the wire that a frame of this interface can have */
+    /* A change of rings, asked for by another thread and done by the reader: */
+    uint32_t detaching;
+    uint32_t attaching;
+    struct fc_ring incoming;
+    int incoming_counter_fd;
+    pthread_mutex_t ring_mutex; /* held while `ring` changes, and by those who look at it */
 };
 
 /* The ring and the queue are opened by the caller, who hands them over with this. */
@@ -96,14 +106,33 @@ int fc_capture_begin(struct fc_capture *capture);
  * is handed over all the same. */
 int fc_capture_run(struct fc_capture *capture);
 
+/* From any thread: it ends soon. */
 void fc_capture_stop(struct fc_capture *capture);
 
-/* The files that are open end; the next frame begins a new one. */
+/* From any thread: the files that are open end; the next frame begins a new one. */
 void fc_capture_rotate(struct fc_capture *capture);
 
+/* The interface is gone, as one thread says that watches it: what its ring holds is read, then the
+ * ring is closed and files go on without one. The counting socket is not used any more once
+ * fc_capture_is_attached says false. */
+void fc_capture_detach(struct fc_capture *capture);
+bool fc_capture_is_attached(const struct fc_capture *capture);
+
+/* From the same thread, where no ring is attached: a ring that is open, which is the capture's from
+ * here on, and its counting socket or -1. Frames that arrive are received when it returns.
+ * FC_ERROR_SYSTEM where they refuse their filters; then the ring stays the caller's. */
+int fc_capture_attach(struct fc_capture *capture, const struct fc_ring *ring, int counter_fd);
+
+/* From any thread: frames longer than this are counted as `oversize`; 0 means any length. */
+void fc_capture_set_longest(struct fc_capture *capture, uint32_t bytes);
+
+/* From any thread: the part of the ring's blocks that wait for the reader, 0 to 1. */
+double fc_capture_ring_fill(struct fc_capture *capture);
+
+/* From any thread. */
 void fc_capture_read_account(const struct fc_capture *capture, struct fc_capture_account *account);
 
-/* Closes ring and queue. Nobody may be inside any more. */
+/* Closes rings and queue. Nobody may be inside any more. */
 void fc_capture_close(struct fc_capture *capture);
 
 #endif

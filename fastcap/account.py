@@ -19,6 +19,8 @@ class Account(NamedTuple):
     where only the kernel knows. `bytes_received`: length on the wire of the frames that were kept.
     `buffer_high_water`: the most bytes of the buffer that were in use, in whole chunks.
     `longest_block_wait_us`: the longest that a full ring block waited for the reader, microseconds.
+    `frames_oversize`: of those that were read, the ones that are longer than the interface's MTU
+    allows: several may be merged in one.
     """
 
     frames_received: int = 0
@@ -31,6 +33,7 @@ class Account(NamedTuple):
     bytes_received: int = 0
     buffer_high_water: int = 0
     longest_block_wait_us: int = 0
+    frames_oversize: int = 0
 
     @property
     def frames_lost(self) -> int:

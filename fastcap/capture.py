@@ -19,6 +19,7 @@ from fastcap import interfaces
 from fastcap._native.cancel import Cancel
 from fastcap._native.capture import LONGEST_FRAME, NO_LIMIT, NativeCapture, reject_all
 from fastcap.account import Account
+from fastcap.clock import Clock
 from fastcap.disk import ON_FULL, Disk
 from fastcap.errors import FastcapError, InputError, OutputError, UsageError
 from fastcap.events import Events
@@ -27,13 +28,15 @@ from fastcap.formats.linktypes import ETHERNET, name_of
 from fastcap.formats.pcap import FileHeader
 from fastcap.language import kernel
 from fastcap.language.classic import packed
-from fastcap.offloads import advice, offloads
+from fastcap.link import Link
+from fastcap.offloads import advice, merging, offloads
 from fastcap.outputs import target_of
 from fastcap.rotation import Rotation
 from fastcap.segments import Segment
 from fastcap.series import Series
 from fastcap.telling import Telling
 from fastcap.waiting import NoMoreThreadsError
+from fastcap.watch import Watch
 
 DIRECTIONS = ("in", "out", "both")
 PRECISIONS = ("nano", "micro")
@@ -49,6 +52,7 @@ _CHUNK, _SMALL_CHUNK = 4 << 20, 2 << 20
 _SPARE_CHUNKS = 2  # of the buffer: one that is filled, and the next, while the disk does not work
 _FEWEST_CHUNKS = 4  # two files that are filled, one that is written, one on its way
 _FLUSH_NS = 1_000_000_000
+_DETACHING = 1.0  # seconds in which a ring is usually read to its end
 _SOL_PACKET, _IGNORE_OUTGOING = 263, 23
 _SO_ATTACH_FILTER = 26
 _ETH_P_ALL = 3
@@ -99,7 +103,9 @@ class Capture:
 
     Beside each named file a JSON is written (fastcap.sidecar). `events`: a path, FIFO or "-", which
     gets a line of the same JSON for each finished file, and one for the begin and the end. `strict`
-    refuses an interface that merges frames before they are captured.
+    refuses an interface that merges frames before they are captured. `wait_interface`: when the
+    interface is gone, it is captured again when one of its name is there; without, that ends the
+    capture, and `is_gone` says so.
 
     `on_segment`, `on_note`, `on_end` are called from other threads: with each finished file, with a
     line that the user should see, and at the end. `on_note` is also called by the constructor.
@@ -130,6 +136,7 @@ class Capture:
         keep_free: int | None = None,
         events: str | None = None,
         strict: bool = False,
+        wait_interface: bool = True,
         on_segment: Callable[[Segment], None] | None = None,
         on_note: Callable[[str], None] | None = None,
         on_end: Callable[[], None] | None = None,
@@ -150,8 +157,7 @@ class Capture:
         self._on_segment = on_segment or self.segments.append
         self._on_note = on_note or (lambda _: None)
         self._on_end = on_end or (lambda: None)
-        self._missed_before: int | None = None  # read by `start`
-        self._missed = 0
+        self._missed = interfaces.Missed()
         self._read = threading.Event()  # the ring, to its end
         self._read.set()
         self._error: FastcapError | None = None
@@ -159,7 +165,8 @@ class Capture:
         self._cancel = Cancel()
         self._threads: list[threading.Thread] = []
         self._result: CaptureResult | None = None
-        self._look_at_offloads(strict)
+        self.is_gone = False
+        self._look_at_offloads(direction, strict)
 
         target = target_of(os.fsdecode(path))
         if target.in_place and (self.rotates or files is not None):
@@ -180,9 +187,8 @@ class Capture:
                 self._on_note,
                 in_place=target.in_place,
             )
-            counter = self._open_counter() if self._plan.counts else None
-            if counter is not None:
-                opened.callback(counter.close)
+            self._counter = self._open_counter(interface) if self._plan.counts else None
+            opened.callback(self._close_counter)
             block_size, block_count = ring_blocks(ring, self._plan.ring_snaplen)
             chunk = _CHUNK if buffer >= _FEWEST_CHUNKS * _CHUNK else _SMALL_CHUNK
             header = FileHeader(
@@ -207,7 +213,7 @@ class Capture:
                 limit=NO_LIMIT if limit is None else limit,
                 program=self._plan.program,
                 ring_filter=packed(self._plan.ring_filter),
-                counter_fd=-1 if counter is None else counter.fileno(),
+                counter_fd=-1 if self._counter is None else self._counter.fileno(),
                 counter_filter=packed(kernel.only(self._plan.direction,
                                                          kernel.everything(1))),
             )  # fmt: skip
@@ -224,17 +230,66 @@ class Capture:
                 on_note=self._on_note,
                 disk=self._disk(on_full, keep_free, (buffer // chunk - _SPARE_CHUNKS) * chunk),
             )
+            self._watch = self._watch_interface(direction, waits=wait_interface)
+            opened.callback(self._watch.end)
             self._opened = opened.pop_all()
 
     # ---- Set-up -------------------------------------------------------------------------------
 
-    def _look_at_offloads(self, strict: bool) -> None:
+    def _look_at_offloads(self, direction: str, strict: bool) -> None:
+        """Of frames that go out most captures see none, so those do not deserve a line."""
         self.offloads = offloads(self.interface.name)
-        merges = advice(self.interface.name, self.offloads)
-        if merges is not None and strict:
-            raise InputError(merges)
-        if merges is not None:
-            self.notes.append(merges)
+        which = "in" if direction == "both" and not strict else direction
+        names = merging(self.offloads, which)
+        if names and strict:
+            raise InputError(advice(self.interface.name, names))
+        if names:
+            self.notes.append(advice(self.interface.name, names))
+
+    def _watch_interface(self, direction: str, *, waits: bool) -> Watch:
+        return Watch(
+            Link(self.interface),
+            Clock(),
+            self._telling,
+            direction=direction,
+            offloads=self.offloads,
+            detach=self._native.detach if waits else self._end_without_interface,
+            attach=self._attach,
+            oversize=lambda: self._native.account()["oversize"],
+            set_longest=self._native.set_longest,
+            on_note=self._on_note,
+        )
+
+    def _end_without_interface(self) -> None:
+        self.is_gone = True
+        self.stop()
+
+    def _attach(self, interface: interfaces.Interface) -> None:
+        """Captures it in the place of one that is gone."""
+        if interface.linktype != self.linktype:
+            kind = "unknown" if interface.linktype is None else name_of(interface.linktype)
+            raise InputError(f"{interface.name} is back with frames of another link type, {kind}")
+        until = time.monotonic() + _DETACHING
+        while self._native.is_attached():
+            if self._cancel.is_set() or time.monotonic() > until:
+                raise InputError(f"{interface.name} is back while frames still wait for the disk")
+            time.sleep(0.005)
+        counter = self._open_counter(interface.name) if self._plan.counts else None
+        try:
+            self._native.attach(interface.number, -1 if counter is None else counter.fileno())
+        except BaseException as error:
+            if counter is not None:
+                counter.close()
+            if isinstance(error, OSError):
+                raise _socket_refusal(interface.name, error) from error
+            raise
+        self._close_counter()
+        self._counter = counter
+        self._missed.begin(interface.number)
+
+    def _close_counter(self) -> None:
+        if self._counter is not None:
+            self._counter.close()
 
     def _open_events(self, path: str | None, opened: contextlib.ExitStack) -> Events | None:
         if path is None:
@@ -280,7 +335,7 @@ class Capture:
         counts = count_rejected and len(lowered.instructions) > 1
         return _Plan(direction, lowered.snaplen, instructions, filter.native, counts)
 
-    def _open_counter(self) -> socket.socket:
+    def _open_counter(self, interface: str) -> socket.socket:
         """A socket that holds next to nothing: the kernel counts what it had no room for too."""
         try:
             counter = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -289,12 +344,12 @@ class Capture:
                 reject_all(counter.fileno())
                 if self._plan.direction == "in":
                     counter.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
-                counter.bind((self.interface.name, _ETH_P_ALL))
+                counter.bind((interface, _ETH_P_ALL))
             except BaseException:
                 counter.close()
                 raise
         except OSError as error:
-            raise _socket_refusal(self.interface.name, error) from error
+            raise _socket_refusal(interface, error) from error
         return counter
 
     def _open_native(self, **settings: Any) -> NativeCapture:
@@ -343,11 +398,12 @@ class Capture:
         self._started = time.monotonic()
         self._telling.start()
         self._read.clear()
-        self._look_at_missed()
+        self._missed.begin(self.interface.number)
         writer = threading.Thread(target=self._run_writer, name="fastcap-writer", daemon=True)
         reader = threading.Thread(target=self._run_reader, name="fastcap-reader", daemon=True)
         try:
             self._native.begin()
+            _start(self._watch)
             _start(writer)
         except BaseException as error:
             self._opened.close()
@@ -369,23 +425,15 @@ class Capture:
         except OSError as error:
             self._error = InputError(f"{self.interface.name}: {error.strerror}")
         finally:
-            self._look_at_missed()
-            self._read.set()  # what is missed from now on is nobody's
-
-    def _look_at_missed(self) -> None:
-        with contextlib.suppress(OSError):
-            interface = interfaces.by_number(self.interface.number)
-            if interface is None or self._read.is_set():
-                return
-            if self._missed_before is None:
-                self._missed_before = interface.missed
-            self._missed = max(self._missed, interface.missed - self._missed_before)
+            self._missed.end()
+            self._read.set()
 
     def _run_writer(self) -> None:
         try:
             self._rotation.run()
         finally:
             self._read.wait()
+            self._watch.end()
             self._elapsed = time.monotonic() - self._started
             account = self.account()
             native = self._native.account()
@@ -455,7 +503,6 @@ class Capture:
     def account(self) -> Account:
         """The counts, at any time. Between two of the kernel's counters being read they may differ
         by what is under way."""
-        self._look_at_missed()
         native = self._native.account()
         counts = self._rotation.counts
         received = max(native["accepted"], native["read"] + native["dropped"])
@@ -472,18 +519,14 @@ class Capture:
             frames_written=counts.written,
             frames_dropped_ring=native["dropped"],
             ring_full_episodes=native["ring_full"],
-            frames_missed_interface=self._missed,
+            frames_missed_interface=self._missed.look(),
             frames_lost_writer=counts.lost,
             frames_rejected_filter=rejected,
             bytes_received=native["kept_wire_bytes"],
             buffer_high_water=self._native.buffer_used()[1],
             longest_block_wait_us=native["longest_wait_ns"] // 1000,
+            frames_oversize=native["oversize"],
         )
-
-    @property
-    def link_downs(self) -> int:
-        """How often the interface was found to be down."""
-        return self._native.account()["link_downs"]
 
     def status(self) -> Status:
         """What goes on right now."""
@@ -508,7 +551,7 @@ class Capture:
         self.close()
 
 
-def _start(thread: threading.Thread) -> None:
+def _start(thread: threading.Thread | Watch) -> None:
     try:
         thread.start()
     except RuntimeError as error:

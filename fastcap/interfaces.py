@@ -6,17 +6,19 @@ the well-kept one, and needs longer to be imported than a capture to start.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from fastcap.errors import InputError, UsageError
 from fastcap.formats.linktypes import ETHERNET
 
-_GETLINK, _NEWLINK, _ERROR, _DONE = 18, 16, 2, 3
+_NEWLINK, _DELLINK, _GETLINK, _ERROR, _DONE = 16, 17, 18, 2, 3
 _REQUEST, _DUMP = 1, 0x300
 _NAME, _MTU, _STATS64 = 3, 4, 23  # IFLA_*
 _RX_FIFO, _RX_MISSED = 14, 15  # places in struct rtnl_link_stats64
@@ -26,6 +28,7 @@ _LINK = struct.Struct("=BxHiII")
 _ATTRIBUTE = struct.Struct("=HH")
 
 RAW = 101
+_ETHERNET_HEADERS = 14 + 3 * 4
 # ARPHRD_* of linux/if_arp.h -> link type of what a packet socket gives
 _LINKTYPES = {
     1: ETHERNET,
@@ -67,6 +70,11 @@ class Interface(NamedTuple):
         return "up" if self.flags & _RUNNING else "up, no carrier"
 
     @property
+    def longest(self) -> int:
+        """Bytes of the longest frame that its MTU allows, with three VLAN tags."""
+        return self.mtu + (_ETHERNET_HEADERS if self.linktype == ETHERNET else 0)
+
+    @property
     def linktype(self) -> int | None:
         """The link type of its frames in a file; None where fastcap does not know its kind."""
         return _LINKTYPES.get(self.hardware)
@@ -99,6 +107,15 @@ def by_number(number: int) -> Interface | None:
         if error.errno == errno.ENODEV:
             return None
         raise
+
+
+def links_in(messages: bytes) -> Iterator[tuple[Interface, bool]]:
+    """What the kernel tells of interfaces: each, and whether it is there or gone now."""
+    for kind, message in _messages(messages):
+        if (
+            kind in (_NEWLINK, _DELLINK) and message[0] == socket.AF_UNSPEC
+        ):  # not as a bridge's port
+            yield _interface(message), kind == _NEWLINK
 
 
 def _ask(flags: int, number: int) -> Iterator[Interface]:
@@ -146,3 +163,39 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
         length, kind = _ATTRIBUTE.unpack_from(data)
         yield kind & 0x3FFF, data[_ATTRIBUTE.size : length]
         data = data[(max(length, _ATTRIBUTE.size) + 3) & ~3 :]
+
+
+class Missed:
+    """Counts the frames that an interface had to leave, from `begin` to `end`, over interfaces that
+    take each other's place. For any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._number: int | None = None
+        self._before: int | None = None  # what this interface had counted at the beginning
+        self._earlier = 0  # missed by those before it
+        self._frames = 0
+
+    def begin(self, number: int) -> None:
+        """From now on of this interface."""
+        self.look()
+        with self._lock:
+            self._number, self._before, self._earlier = number, None, self._frames
+        self.look()
+
+    def look(self) -> int:
+        """The count. It stays what it was where the kernel does not tell."""
+        with self._lock, contextlib.suppress(OSError):
+            interface = None if self._number is None else by_number(self._number)
+            if interface is not None:
+                if self._before is None:
+                    self._before = interface.missed
+                missed = self._earlier + interface.missed - self._before
+                self._frames = max(self._frames, missed)
+        return self._frames
+
+    def end(self) -> None:
+        """What is missed from now on is nobody's."""
+        self.look()
+        with self._lock:
+            self._number = None

@@ -22,7 +22,8 @@ _SETTINGS = {
     "gso": (0x23, 1),
     "tso": (0x1E, 1),
 }
-MERGING = ("gro", "lro")  # of frames that come in; the others are of those that go out
+_MERGING_IN = ("gro", "lro")  # of frames that come in
+_MERGING_OUT = ("tso",)  # those that go out are cut behind the capture; gso cuts them before it
 
 
 def offloads(interface: str) -> dict[str, bool]:
@@ -38,13 +39,17 @@ def offloads(interface: str) -> dict[str, bool]:
     return found
 
 
-def advice(interface: str, found: dict[str, bool]) -> str | None:
+def merging(found: dict[str, bool], direction: str) -> list[str]:
+    """Those that are on and merge frames of this direction: "in", "out" or "both"."""
+    names = (() if direction == "out" else _MERGING_IN) + (
+        () if direction == "in" else _MERGING_OUT
+    )
+    return [name for name in names if found.get(name)]
+
+
+def advice(interface: str, names: list[str]) -> str:
     """A line about those that merge frames, with the command that turns them off."""
-    merging = [name for name in MERGING if found.get(name)]
-    if not merging:
-        return None
-    off = " ".join(f"{name} off" for name in merging)
     return (
-        f"{interface} merges frames before they are captured ({', '.join(merging)}): "
-        f"ethtool -K {interface} {off}"
+        f"{interface} merges frames before they are captured ({', '.join(names)}): "
+        f"ethtool -K {interface} " + " ".join(f"{name} off" for name in names)
     )

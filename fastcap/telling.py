@@ -14,7 +14,8 @@ from fastcap.segments import Segment, rfc3339
 
 # Counts of the account that grow, so that one file's time has a part of them.
 _GROWING = ("frames_received", "frames_dropped_ring", "ring_full_episodes",
-            "frames_missed_interface", "frames_lost_writer", "bytes_received")  # fmt: skip
+            "frames_missed_interface", "frames_lost_writer", "bytes_received",
+            "frames_oversize")  # fmt: skip
 _MOST_CHANGES = 1000  # that are kept of one file's time
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from types import SimpleNamespace
 from typing import Any
@@ -20,8 +19,6 @@ class Fake:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.interface = SimpleNamespace(number=1, name="v1")
-        self.link_downs = 0
 
     def start(self) -> None:
         self.calls.append("start")
@@ -46,20 +43,6 @@ def test_an_error_of_the_main_thread_ends_the_capture_in_order(
     with pytest.raises(RuntimeError):
         cli._run(capture, signals, None)
     assert capture.calls == ["start", "stop", "wait"]
-
-
-def test_an_interface_that_cannot_be_looked_at_is_not_gone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def no_buffers(_number: int) -> None:
-        raise OSError(errno.ENOBUFS, "No buffer space available")
-
-    monkeypatch.setattr(cli, "by_number", no_buffers)
-    capture: Any = Fake()
-    link = cli._Link(capture)
-    link.look(lambda: None)
-    assert not link.gone
-    assert capture.calls == []
 
 
 @pytest.mark.parametrize(

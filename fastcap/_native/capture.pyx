@@ -11,12 +11,17 @@ from fastcap._native.csrc cimport (
     fc_bool,
     fc_capture,
     fc_capture_account,
+    fc_capture_attach,
     fc_capture_begin,
     fc_capture_close,
+    fc_capture_detach,
     fc_capture_init,
+    fc_capture_is_attached,
     fc_capture_read_account,
+    fc_capture_ring_fill,
     fc_capture_rotate,
     fc_capture_run,
+    fc_capture_set_longest,
     fc_capture_settings,
     fc_capture_stop,
     fc_chunk,
@@ -24,7 +29,8 @@ from fastcap._native.csrc cimport (
     fc_queue_next,
     fc_queue_open,
     fc_queue_used,
-    fc_ring_fill,
+    fc_ring,
+    fc_ring_close,
     fc_ring_filter,
     fc_ring_open,
     fc_ring_reject_all,
@@ -123,6 +129,7 @@ cdef class NativeCapture:
     """
 
     cdef fc_capture c
+    cdef fc_ring_settings ring
     cdef bint opened  # `c` holds something to be closed
     cdef NativeProgram program
     cdef bytes ring_filter
@@ -134,7 +141,6 @@ cdef class NativeCapture:
                   uint64_t rotate_bytes, uint64_t rotate_ns, uint64_t flush_ns, uint64_t limit,
                   NativeProgram program, bytes ring_filter, int counter_fd, bytes counter_filter):
         cdef fc_capture_settings settings
-        cdef fc_ring_settings ring
         cdef const char *header_bytes = header
         cdef int status
         self.program = program
@@ -157,16 +163,16 @@ cdef class NativeCapture:
         settings.counter_filter = filter_of(counter_filter)
         fc_capture_init(&self.c, &settings)
         self.opened = True
-        ring.interface = interface
-        ring.block_size = block_size
-        ring.block_count = block_count
-        ring.promiscuous = promiscuous
-        ring.ignore_outgoing = ignore_outgoing
+        self.ring.interface = interface
+        self.ring.block_size = block_size
+        self.ring.block_count = block_count
+        self.ring.promiscuous = promiscuous
+        self.ring.ignore_outgoing = ignore_outgoing
         with nogil:
             status = fc_queue_open(&self.c.queue, chunk_size, FC_CAPTURE_SLACK, chunks)
         check(status)
         with nogil:
-            status = fc_ring_open(&self.c.ring, &ring)
+            status = fc_ring_open(&self.c.ring, &self.ring)
         check(status)
 
     def __dealloc__(self):
@@ -190,6 +196,33 @@ cdef class NativeCapture:
     def rotate(self) -> None:
         """The files that are open end; the next frame begins a new one."""
         fc_capture_rotate(&self.c)
+
+    def detach(self) -> None:
+        """The interface is gone: what the ring holds is still read, and files go on without one
+        from when `is_attached` says so. From then on the counting socket is not lent any more.
+        This, `is_attached` and `attach` are for one thread."""
+        fc_capture_detach(&self.c)
+
+    def is_attached(self) -> bool:
+        return fc_capture_is_attached(&self.c)
+
+    def attach(self, int interface, int counter_fd) -> None:
+        """A new ring, like the one that was detached, on another interface: frames that arrive
+        from here on are received. OSError."""
+        cdef fc_ring ring
+        cdef int status
+        self.ring.interface = interface
+        with nogil:
+            status = fc_ring_open(&ring, &self.ring)
+        check(status)
+        status = fc_capture_attach(&self.c, &ring, counter_fd)
+        if status < 0:
+            fc_ring_close(&ring)
+        check(status)
+
+    def set_longest(self, uint32_t size) -> None:
+        """Frames longer than this on the wire are counted as `oversize`; 0 means any length."""
+        fc_capture_set_longest(&self.c, size)
 
     def next_chunk(self, int milliseconds):
         """The next Chunk to be written; None where none comes so soon; False at the end."""
@@ -219,4 +252,4 @@ cdef class NativeCapture:
 
     def ring_fill(self) -> float:
         """The part of the ring's blocks that wait for the reader, 0 to 1."""
-        return fc_ring_fill(&self.c.ring) / <double>self.c.ring.block_count
+        return fc_capture_ring_fill(&self.c)

@@ -170,8 +170,8 @@ cdef extern from "ring.h" nogil:
         int fd
         uint32_t block_count
     int fc_ring_open(fc_ring *ring, const fc_ring_settings *settings)
+    void fc_ring_close(fc_ring *ring)
     int fc_ring_reject_all(int fd)
-    uint32_t fc_ring_fill(const fc_ring *ring)
 
 cdef extern from "queue.h" nogil:
     struct fc_chunk:
@@ -221,6 +221,7 @@ cdef extern from "capture.h" nogil:
         uint64_t longest_wait_ns
         uint64_t waits_for_writer
         uint64_t link_downs
+        uint64_t oversize
     struct fc_capture:
         fc_capture_settings settings
         fc_ring ring
@@ -230,5 +231,10 @@ cdef extern from "capture.h" nogil:
     int fc_capture_run(fc_capture *capture)
     void fc_capture_stop(fc_capture *capture)
     void fc_capture_rotate(fc_capture *capture)
+    void fc_capture_detach(fc_capture *capture)
+    fc_bool fc_capture_is_attached(const fc_capture *capture)
+    int fc_capture_attach(fc_capture *capture, const fc_ring *ring, int counter_fd)
+    void fc_capture_set_longest(fc_capture *capture, uint32_t bytes)
+    double fc_capture_ring_fill(fc_capture *capture)
     void fc_capture_read_account(const fc_capture *capture, fc_capture_account *account)
     void fc_capture_close(fc_capture *capture)

@@ -8,7 +8,6 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -22,7 +21,7 @@ from fastcap.cli.status_line import StatusLine
 from fastcap.disk import ON_FULL
 from fastcap.errors import InputError, UsageError
 from fastcap.formats.linktypes import LONGEST_FRAME, name_of
-from fastcap.interfaces import by_number, interfaces
+from fastcap.interfaces import interfaces
 from fastcap.segments import Segment
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -153,7 +152,14 @@ def _list_interfaces(ctx: click.Context, _param: click.Parameter, value: bool) -
 @click.option(
     "--strict",
     is_flag=True,
-    help="Refuse an interface that merges frames before they are captured (gro, lro).",
+    help="Refuse an interface that merges frames before they are captured: gro, lro, and tso "
+    "for frames that go out.",
+)
+@click.option(
+    "--wait-interface/--no-wait-interface",
+    default=None,
+    help="Wait for IFACE at the start too. Without either option one that goes is waited for; "
+    "--no-wait-interface ends the capture then.",
 )
 @vlan_option
 @click.option(
@@ -177,6 +183,7 @@ def command(
     as_json: bool,
     snaplen: int,
     keep_free: Free | None,
+    wait_interface: bool | None,
     **options: Any,
 ) -> int:
     """Write the frames of an interface into files, until it is stopped.
@@ -212,6 +219,8 @@ def command(
         options["keep_free"] = keep_free.of(write)
     segments: list[Segment] = []
     with _Signals() as signals:
+        if wait_interface and not _is_there(interface, signals):
+            return exit_codes.INTERRUPTED
         capture = Capture(
             interface,
             write,
@@ -219,6 +228,7 @@ def command(
             snaplen=snaplen or LONGEST_FRAME,
             rotate_bytes=rotate_size,
             promiscuous=not no_promiscuous,
+            wait_interface=wait_interface is not False,
             on_segment=segments.append if as_json else lambda _: None,
             on_note=say,
             on_end=signals.wake,
@@ -226,11 +236,23 @@ def command(
         )
         for note in capture.notes:
             say(note)
-        gone = _run(capture, signals, duration)
+        _run(capture, signals, duration)
     status = _report(capture, segments, as_json)
-    if gone:
+    if capture.is_gone:
         raise InputError(f"{interface}: the interface is gone, which ended the capture")
     return status
+
+
+def _is_there(name: str, signals: _Signals) -> bool:
+    """Waits for the interface; False where it was told to stop before."""
+    is_told = False
+    while all(interface.name != name for interface in interfaces()):
+        if not is_told:
+            say(f"{name} is not there: waiting until it is")
+        is_told = True
+        if any(number in _STOPS for number in signals.wait(_TICK / 4)):
+            return False
+    return True
 
 
 # ---- While it runs ----------------------------------------------------------------------------
@@ -267,24 +289,21 @@ class _Signals:
         os.close(self.writable)
 
 
-def _run(capture: Capture, signals: _Signals, duration: float | None) -> bool:
-    """Until the capture has ended; whether that is because its interface is gone. Whatever happens
-    here, what was received by then is written."""
+def _run(capture: Capture, signals: _Signals, duration: float | None) -> None:
+    """Until the capture has ended. Whatever happens here, what was received by then is written."""
     capture.start()
     try:
-        return _attend(capture, signals, duration)
+        _attend(capture, signals, duration)
     finally:
         capture.stop()
         capture.wait()
 
 
-def _attend(capture: Capture, signals: _Signals, duration: float | None) -> bool:
+def _attend(capture: Capture, signals: _Signals, duration: float | None) -> None:
     now = time.monotonic()
     until = None if duration is None else now + duration
     line = StatusLine(capture)
     say(f"capturing on {capture.interface.name}, {_what(capture)}")
-    link = _Link(capture)
-    link.look(line.clear)
     stopped_at: float | None = None
     while not capture.wait(0):
         left = _TICK if until is None else min(_TICK, until - time.monotonic())
@@ -310,10 +329,8 @@ def _attend(capture: Capture, signals: _Signals, duration: float | None) -> bool
         if until is not None and time.monotonic() >= until:
             capture.stop()
             until = None
-        link.look(line.clear)
         line.show()
     line.clear()
-    return link.gone
 
 
 def _what(capture: Capture) -> str:
@@ -323,37 +340,6 @@ def _what(capture: Capture) -> str:
     runs = capture.filter_runs_in
     where = "" if runs is None else f", filter in {'the ' if runs[0] == 'k' else ''}{runs}"
     return f"{name_of(capture.linktype)}, {kept}{where}"
-
-
-class _Link:
-    """Says when the interface goes down, comes up, or is gone."""
-
-    def __init__(self, capture: Capture) -> None:
-        self.capture = capture
-        self.name = capture.interface.name
-        self.up = True
-        self.downs = 0
-        self.gone = False
-
-    def look(self, before: Callable[[], None]) -> None:
-        """Calls `before` before it says something."""
-        try:
-            interface = by_number(self.capture.interface.number)
-        except OSError:  # the kernel has no memory for an answer, say: it is asked again soon
-            return
-        downs, self.downs = self.downs, self.capture.link_downs
-        if self.gone:
-            return
-        if interface is None:
-            self.gone = True
-            self.capture.stop()
-        elif interface.is_up != self.up:
-            self.up = interface.is_up
-            before()
-            say(f"{self.name} is " + ("up" if self.up else "down: waiting until it is up"))
-        elif self.up and self.downs > downs:
-            before()
-            say(f"{self.name} was down for a moment, and is up")
 
 
 # ---- At the end -------------------------------------------------------------------------------

@@ -6,6 +6,8 @@
 #include "blocks.h"
 #include "capture.h"
 
+#include <unistd.h>
+
 enum {
     BLOCK = 32768,
     MOST_BLOCKS = 64,
@@ -419,6 +421,74 @@ static void blocks_that_lie_are_survived_and_counted(void) {
     }
 }
 
+static void wait_for(const uint32_t *flag) {
+    while (__atomic_load_n(flag, __ATOMIC_ACQUIRE) != 0)
+        usleep(100);
+}
+
+/* The reader runs meanwhile; this thread is the one that watches the interface. */
+static void a_ring_that_is_replaced_costs_no_frame(void) {
+    static struct fc_capture capture;
+    struct fc_capture_settings settings = PLAIN;
+    struct fc_capture_account account;
+    struct fc_ring second;
+    pthread_t reader;
+    uint8_t *first_memory = memory;
+    uint8_t *second_memory = block_new((size_t)BLOCK * MOST_BLOCKS);
+    settings.snaplen = 80; /* so that no chunk is missed while nobody takes them */
+    settings.eager = true;
+    make_wires(200, settings.snaplen, 1000);
+    forget_files(out, &out_count);
+    wire_count = 100;
+    fill_ring(0);
+    fc_capture_init(&capture, &settings);
+    fc_ring_over(&capture.ring, memory, BLOCK, block_count);
+    CHECK_IS(fc_queue_open(&capture.queue, CHUNK, FC_CAPTURE_SLACK, CHUNKS), FC_OK);
+    if (pthread_create(&reader, NULL, run_reader, &capture) != 0)
+        abort();
+    fc_capture_detach(&capture);
+    wait_for(&capture.detaching);
+    CHECK(!fc_capture_is_attached(&capture));
+    CHECK(fc_capture_ring_fill(&capture) <= 0);
+    fc_capture_read_account(&capture, &account);
+    CHECK_IS(account.read, 100);
+    memory = second_memory;
+    wire_count = 200;
+    fill_ring(100);
+    fc_ring_over(&second, second_memory, BLOCK, block_count);
+    CHECK_IS(fc_capture_attach(&capture, &second, -1), FC_OK);
+    wait_for(&capture.attaching);
+    fc_capture_stop(&capture);
+    take_chunks(&capture);
+    pthread_join(reader, NULL);
+    expect(&settings);
+    compare();
+    fc_capture_close(&capture);
+    free(second_memory);
+    memory = first_memory;
+}
+
+static void frames_that_are_too_long_are_counted(void) {
+    static struct fc_capture capture;
+    struct fc_capture_settings settings = PLAIN;
+    struct fc_capture_account account;
+    uint64_t longer = 0;
+    make_wires(100, 262144, 1000);
+    for (uint32_t i = 0; i < wire_count; i++)
+        longer += wires[i].length > 60;
+    forget_files(out, &out_count);
+    fill_ring(0);
+    fc_capture_init(&capture, &settings);
+    fc_capture_set_longest(&capture, 60);
+    fc_ring_over(&capture.ring, memory, BLOCK, block_count);
+    CHECK_IS(fc_queue_open(&capture.queue, CHUNK, FC_CAPTURE_SLACK, CHUNKS), FC_OK);
+    run_to_the_end(&capture);
+    fc_capture_read_account(&capture, &account);
+    CHECK(longer > 0 && longer < 100);
+    CHECK_IS(account.oversize, longer);
+    fc_capture_close(&capture);
+}
+
 static void a_capture_of_nothing_has_a_file_only_where_one_was_asked_for(void) {
     struct fc_capture_settings settings = PLAIN;
     wire_count = 0;
@@ -449,6 +519,8 @@ int main(int count, char **arguments) {
     TEST(a_limit_is_exact_and_what_comes_after_it_is_told);
     TEST(a_program_sees_frames_as_they_were_on_the_wire);
     TEST(blocks_that_lie_are_survived_and_counted);
+    TEST(a_ring_that_is_replaced_costs_no_frame);
+    TEST(frames_that_are_too_long_are_counted);
     TEST(a_capture_of_nothing_has_a_file_only_where_one_was_asked_for);
     forget_files(out, &out_count);
     forget_files(expected, &expected_count);

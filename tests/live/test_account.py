@@ -135,15 +135,18 @@ fcntl.ioctl(socket.socket(), 0x8946, request)
 def test_an_interface_that_merges_frames_is_told_and_refused_if_asked(
     network: Network, tmp_path: Path
 ) -> None:
-    quiet = network.capture(tmp_path / "a.pcap", "--strict").end()
+    quiet = network.capture(tmp_path / "a.pcap", "--strict", "-Q", "in").end()
     assert "ethtool" not in quiet.err
+    refused = network.capture(tmp_path / "c.pcap", "--strict", ready=None).end(None)
+    assert (refused.status, refused.out) == (1, "")
+    assert f"(tso): ethtool -K {FAR} tso off" in refused.err
     if network.run(sys.executable, "-c", _SET, FAR).returncode != 0:
         pytest.skip("this kernel's veth has no GRO")
     told = network.capture(tmp_path / "b.pcap").end()
     line = f"{FAR} merges frames before they are captured (gro): ethtool -K {FAR} gro off"
     assert line in told.err
     assert beside(tmp_path / "b.pcap")["capture"]["offloads"]["gro"] is True
-    refused = network.capture(tmp_path / "c.pcap", "--strict", ready=None).end(None)
+    refused = network.capture(tmp_path / "c.pcap", "--strict", "-Q", "in", ready=None).end(None)
     assert (refused.status, refused.out) == (1, "")
     assert line in refused.err
     assert not (tmp_path / "c.pcap").exists()

@@ -201,51 +201,6 @@ def test_p_leaves_the_interface_as_it_is(network: Network, tmp_path: Path) -> No
 # ---- The interface ------------------------------------------------------------------------------
 
 
-def test_an_interface_that_goes_down_is_waited_for(network: Network, tmp_path: Path) -> None:
-    capture = network.capture(tmp_path / "x.pcap")
-    network.send(100)
-    network.ip("link", "set", FAR, "down")
-    capture.wait_for(f"{FAR} is down")
-    network.ip("link", "set", FAR, "up")
-    capture.wait_for(f"{FAR} is up")
-    network.send(100, first=100)
-    network.ip("link", "set", FAR, "down")  # and for so short that it is hardly seen
-    network.ip("link", "set", FAR, "up")
-    network.send(100, first=200)
-    ended = capture.end()
-    ended.check_account(sent=300)
-    assert serials(ended.frames()) == list(range(300))
-
-
-def test_an_interface_that_is_down_from_the_start_is_waited_for(
-    network: Network, tmp_path: Path
-) -> None:
-    network.ip("link", "set", FAR, "down")
-    capture = network.capture(tmp_path / "x.pcap", "-G", "0.1")
-    capture.wait_for(f"{FAR} is down")
-    network.ip("link", "set", FAR, "up")
-    capture.wait_for(f"{FAR} is up")
-    network.send(100)
-    ended = capture.end()
-    ended.check_account(sent=100)
-    assert serials(ended.frames()) == list(range(100))
-
-
-@pytest.mark.parametrize("words", ["", "-G 0.1"])
-def test_an_interface_that_is_gone_ends_it_and_its_frames_stay(
-    network: Network, tmp_path: Path, words: str
-) -> None:
-    capture = network.capture(tmp_path / "x.pcap", *words.split())
-    network.send(100)
-    network.ip("link", "del", FAR)
-    ended = capture.end(None)
-    assert ended.status == 1
-    assert f"{FAR}: the interface is gone" in ended.err
-    assert ended.json["balances"] is True
-    assert ended.frames_received == 100
-    assert serials(ended.frames()) == list(range(100))
-
-
 # a tunnel's packets come from a file descriptor, and have no link layer
 _TUNNEL = """
 import fcntl, os, struct, subprocess, sys

@@ -1,0 +1,103 @@
+"""What becomes of an interface while it is captured, as the kernel tells it (rtnetlink(7))."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import select
+import socket
+from typing import NamedTuple
+
+from fastcap import interfaces
+from fastcap.interfaces import Interface
+
+_GROUP_LINK = 1  # RTMGRP_LINK
+_RESYNC = (errno.ENOBUFS, errno.ENOMEM)  # messages were lost
+
+
+class Change(NamedTuple):
+    """`what`: "down", "up", "renamed", "mtu", "gone", "back", or "other" for anything else, such as
+    its offloads. `before` is the interface as it was."""
+
+    what: str
+    interface: Interface
+    before: Interface
+
+
+class Link:
+    """Of one interface, from its making on; one that is gone is back when there is one of the
+    `name` that was asked for. For one thread, but `wake`. OSError."""
+
+    def __init__(self, interface: Interface) -> None:
+        self.name = interface.name
+        self.last = interface  # as it was last seen
+        self.is_gone = False
+        self._wakes, self._wake = socket.socketpair()
+        self._netlink = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, 0
+        )
+        self._netlink.bind((0, _GROUP_LINK))
+        self._is_lost = True  # what happened before that
+
+    def changes(self, seconds: float) -> list[Change]:
+        """Those that come within so many seconds; none where `wake` is called."""
+        if not self._is_lost:
+            select.select([self._netlink, self._wakes], [], [], seconds)
+        found: list[Change] = []
+        with contextlib.suppress(BlockingIOError):
+            while not self._is_lost:
+                self._receive(found)
+        if self._is_lost:
+            self._is_lost = False
+            self._look(found)
+        return found
+
+    def _receive(self, found: list[Change]) -> None:
+        try:
+            messages = interfaces.links_in(self._netlink.recv(1 << 17))
+        except OSError as error:
+            if error.errno not in _RESYNC:
+                raise
+            self._is_lost = True
+            return
+        for interface, is_there in messages:
+            self._see(interface, is_there, found)
+
+    def _look(self, found: list[Change]) -> None:
+        there = interfaces.interfaces()
+        if not self.is_gone and self.last.number not in {one.number for one in there}:
+            self._see(self.last, False, found)
+        for interface in there:
+            self._see(interface, True, found)
+
+    def _see(self, interface: Interface, is_there: bool, found: list[Change]) -> None:
+        before = self.last
+        if self.is_gone:
+            if is_there and interface.name == self.name:
+                self.is_gone, self.last = False, interface
+                found.append(Change("back", interface, before))
+        elif interface.number != before.number:
+            return
+        elif not is_there:
+            self.is_gone = True
+            found.append(Change("gone", before, before))
+        else:
+            self.last = interface
+            found += [Change(what, interface, before) for what in _differences(interface, before)]
+
+    def wake(self) -> None:
+        """From any thread: `changes` returns."""
+        with contextlib.suppress(OSError):
+            self._wake.send(b"x")
+
+    def close(self) -> None:
+        for one in (self._netlink, self._wakes, self._wake):
+            one.close()
+
+
+def _differences(interface: Interface, before: Interface) -> list[str]:
+    return [
+        *(["renamed"] if interface.name != before.name else []),
+        *(["mtu"] if interface.mtu != before.mtu else []),
+        *(["up" if interface.is_up else "down"] if interface.is_up != before.is_up else []),
+    ] or ["other"]
