@@ -306,8 +306,41 @@ def ring_inputs() -> dict[str, bytes]:
     }
 
 
+def slice_inputs() -> dict[str, bytes]:
+    ethernet, raw = bytes([1, 16, 0, 0]), bytes([0, 16, 0, 0])
+    macs, tag = bytes(12), bytes.fromhex("81006064")
+    ipv4 = bytes.fromhex("46000050000100004006") + bytes(14)
+    tcp = bytes(12) + b"\x80" + bytes(19)
+    ipv6 = bytes.fromhex("6000000000500040") + bytes(32)
+    hop_by_hop, fragment = bytes.fromhex("2c010000") + bytes(12), bytes.fromhex("1100000100000007")
+    gre = bytes.fromhex("b0000800") + bytes(12)
+    return {
+        "empty": b"",
+        "tcp": ethernet + macs + b"\x08\x00" + ipv4 + tcp + b"body",
+        "tcp-cut": bytes([1, 16, 200, 0]) + macs + b"\x08\x00" + ipv4 + tcp[:9],
+        "tcp-ends": ethernet + macs + b"\x08\x00" + ipv4 + tcp[:24],
+        "tags": ethernet + macs + 3 * tag + b"\x08\x00" + ipv4 + tcp,
+        "tags-only": ethernet + macs + 60 * tag,
+        "extensions": ethernet + macs + b"\x86\xdd" + ipv6 + hop_by_hop + fragment + bytes(20),
+        "extensions-far": raw + ipv6 + 80 * bytes(8),
+        "arp": ethernet + macs + bytes.fromhex("08060001080006040001") + bytes(40),
+        "labels": ethernet + macs + b"\x88\x47" + b"\0\1\0\x40\0\1\1\x40" + ipv4 + tcp,
+        "session": ethernet + macs + bytes.fromhex("88641100000100100057") + ipv6 + bytes(8),
+        "snap": ethernet + macs + bytes.fromhex("0040aaaa030000000800") + ipv4 + tcp,
+        "gre": raw + ipv4.replace(b"\x40\x06", b"\x40\x2f") + gre,
+        "dccp": raw + ipv4.replace(b"\x40\x06", b"\x40\x21") + b"\0\0\0\0\5" + bytes(30),
+        "ah": raw + ipv4.replace(b"\x40\x06", b"\x40\x33") + b"\x11\4" + bytes(40),
+        "noise": ethernet + random.Random(4).randbytes(300),
+    }
+
+
 def main() -> None:
-    targets = {"scan": scan_inputs(), "program": program_inputs(), "ring": ring_inputs()}
+    targets = {
+        "scan": scan_inputs(),
+        "program": program_inputs(),
+        "ring": ring_inputs(),
+        "slice": slice_inputs(),
+    }
     for target, inputs in targets.items():
         folder = CORPUS / target
         folder.mkdir(parents=True, exist_ok=True)
