@@ -6,6 +6,7 @@ pytest stays outside: everything runs in subprocesses that enter the namespace.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -245,6 +246,43 @@ def compile_sender(folder: Path) -> Path:
     done = _run(needs("cc"), *_FLAGS, source, "-o", path)
     assert done.returncode == 0, done.stderr
     return path
+
+
+# ---- Tunnel -------------------------------------------------------------------------------------
+
+# a tunnel's packets come from a file descriptor, and have no link layer
+_TUNNEL = """
+import fcntl, os, struct, subprocess, sys
+tun = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(tun, 0x400454CA, struct.pack("16sH22x", b"tun0", 0x1001))  # TUNSETIFF, IFF_TUN, no PI
+subprocess.run(["ip", "link", "set", "tun0", "up"], check=True)
+print("ready", flush=True)
+for line in sys.stdin:
+    os.write(tun, bytes.fromhex(line))
+    print("written", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def tunnel(network: Network) -> Iterator[Callable[[bytes], None]]:
+    """tun0, and what writes a packet that comes in there; skips where there is none to be had."""
+    process = network.popen(
+        sys.executable, "-c", _TUNNEL, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    stdin, stdout = process.stdin, process.stdout
+    assert stdin is not None
+    assert stdout is not None
+    if stdout.readline() != "ready\n":
+        assert process.stderr is not None
+        pytest.skip(f"no tunnel here: {process.stderr.read().splitlines()[-1]}")
+
+    def write(packet: bytes) -> None:
+        stdin.write(packet.hex() + "\n")
+        stdin.flush()
+        assert stdout.readline() == "written\n"
+
+    yield write
 
 
 # ---- Capture ------------------------------------------------------------------------------------

@@ -14,7 +14,17 @@ import pytest
 
 from tests import pcaps
 from tests.conftest import needs
-from tests.live.network import FAR, LONGEST_WAIT, NEAR, SOURCE, Network, read, sent_frame, serials
+from tests.live.network import (
+    FAR,
+    LONGEST_WAIT,
+    NEAR,
+    SOURCE,
+    Network,
+    read,
+    sent_frame,
+    serials,
+    tunnel,
+)
 
 # ---- Ends ---------------------------------------------------------------------------------------
 
@@ -201,38 +211,15 @@ def test_p_leaves_the_interface_as_it_is(network: Network, tmp_path: Path) -> No
 # ---- The interface ------------------------------------------------------------------------------
 
 
-# a tunnel's packets come from a file descriptor, and have no link layer
-_TUNNEL = """
-import fcntl, os, struct, subprocess, sys
-tun = os.open("/dev/net/tun", os.O_RDWR)
-fcntl.ioctl(tun, 0x400454CA, struct.pack("16sH22x", b"tun0", 0x1001))  # TUNSETIFF, IFF_TUN, no PI
-subprocess.run(["ip", "link", "set", "tun0", "up"], check=True)
-print("ready", flush=True)
-for line in sys.stdin:
-    os.write(tun, bytes.fromhex(line))
-    print("written", flush=True)
-"""
-
-
 def test_a_tunnels_packets_are_of_the_link_type_raw(network: Network, tmp_path: Path) -> None:
-    tunnel = network.popen(
-        sys.executable, "-c", _TUNNEL, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )  # fmt: skip
-    assert tunnel.stdin is not None
-    assert tunnel.stdout is not None
-    if tunnel.stdout.readline() != "ready\n":
-        assert tunnel.stderr is not None
-        pytest.skip(f"no tunnel here: {tunnel.stderr.read().splitlines()[-1]}")
-    capture = network.capture(tmp_path / "x.pcap", "-s", "30", interface="tun0")
     packets = []
-    for number in range(5):
-        payload = number.to_bytes(8, "big") + bytes(12)
-        packets.append(pcaps.ipv4(payload, 253, "10.0.0.1", "10.0.0.2"))
-        tunnel.stdin.write(packets[-1].hex() + "\n")
-        tunnel.stdin.flush()
-        assert tunnel.stdout.readline() == "written\n"
-    ended = capture.end()
+    with tunnel(network) as write:
+        capture = network.capture(tmp_path / "x.pcap", "-s", "30", interface="tun0")
+        for number in range(5):
+            payload = number.to_bytes(8, "big") + bytes(12)
+            packets.append(pcaps.ipv4(payload, 253, "10.0.0.1", "10.0.0.2"))
+            write(packets[-1])
+        ended = capture.end()
     ended.check_account(sent=5)
     assert ended.json["linktype"] == "RAW"
     assert [(f.data, f.wire) for f in ended.frames()] == [(p[:30], 40) for p in packets]
