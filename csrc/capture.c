@@ -205,16 +205,33 @@ static struct wire_frame as_on_the_wire(const struct fc_capture *capture,
     return whole;
 }
 
-static bool passes(const struct fc_capture *capture, const struct fc_ring_frame *frame,
-                   const struct wire_frame *whole) {
+/* Its first `captured` bytes. */
+static struct fc_frame view_of(const struct fc_ring_frame *frame, const struct wire_frame *whole,
+                               uint32_t captured) {
     struct fc_frame view = {
         .bytes = frame->bytes,
-        .captured = whole->captured,
+        .captured = captured,
         .wire = whole->wire,
         .tagged = whole->tagged,
     };
     memcpy(view.tag, whole->tag, sizeof view.tag);
+    return view;
+}
+
+static bool passes(const struct fc_capture *capture, const struct fc_ring_frame *frame,
+                   const struct wire_frame *whole) {
+    struct fc_frame view = view_of(frame, whole, whole->captured);
     return fc_program_run(capture->settings.program, &view) != 0;
+}
+
+/* How much of it goes into a record. */
+static uint32_t length_kept(const struct fc_capture_settings *settings,
+                            const struct fc_ring_frame *frame, const struct wire_frame *whole) {
+    uint32_t captured = whole->captured < settings->snaplen ? whole->captured : settings->snaplen;
+    if (settings->slice.layer == 0)
+        return captured;
+    struct fc_frame view = view_of(frame, whole, captured);
+    return fc_slice_length(&settings->slice, &view);
 }
 
 static void copy_frame(uint8_t *to, const struct fc_ring_frame *frame,
@@ -248,7 +265,7 @@ static void keep_frame(struct fc_capture *capture, const struct fc_ring_frame *f
     struct fc_capture_lane *lane = &capture->current;
     if (!lane_holds(lane, ns))
         lane = other_lane(capture, ns);
-    uint32_t captured = whole->captured < settings->snaplen ? whole->captured : settings->snaplen;
+    uint32_t captured = length_kept(settings, frame, whole);
     uint32_t size = FC_PCAP_RECORD_HEADER + captured;
     make_room(capture, lane, size);
 

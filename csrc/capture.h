@@ -16,6 +16,7 @@
 #include "program.h"
 #include "queue.h"
 #include "ring.h"
+#include "slice.h"
 
 enum {
     FC_CAPTURE_LONGEST_FRAME = 262144, /* bytes, as MAXIMUM_SNAPLEN of libpcap */
@@ -25,6 +26,7 @@ enum {
 struct fc_capture_settings {
     uint8_t header[FC_PCAP_FILE_HEADER]; /* what every file begins with */
     uint32_t snaplen;                    /* bytes on the wire that are kept, at most the longest */
+    struct fc_slice slice;               /* what else ends a frame, behind the snaplen's cut */
     bool nanoseconds;
     bool ethernet;                     /* tags that the kernel took off are put back */
     bool eager;                        /* a file begins at once, not with the first frame */

@@ -17,7 +17,13 @@ from typing import Any, NamedTuple
 
 from fastcap import interfaces
 from fastcap._native.cancel import Cancel
-from fastcap._native.capture import LONGEST_FRAME, NO_LIMIT, NativeCapture, reject_all
+from fastcap._native.capture import (
+    LONGEST_FRAME,
+    NO_LIMIT,
+    SLICE_HEADERS,
+    NativeCapture,
+    reject_all,
+)
 from fastcap.account import Account
 from fastcap.clock import Clock
 from fastcap.disk import ON_FULL, Disk
@@ -34,6 +40,7 @@ from fastcap.outputs import target_of
 from fastcap.rotation import Rotation
 from fastcap.segments import Segment
 from fastcap.series import Series
+from fastcap.slices import slice_of
 from fastcap.telling import Telling
 from fastcap.waiting import NoMoreThreadsError
 from fastcap.watch import Watch
@@ -96,6 +103,9 @@ class Capture:
     that sees frames without their VLAN tags (fastcap.compile). `notes` are lines about the filter
     that the user should see.
 
+    `slice`: "l2", "l3" or "l4" keeps the headers up to that layer by their real length, "l4+16" 16
+    bytes more; `snaplen` cuts as well. For Ethernet and RAW; docs/capture.md has the headers.
+
     `on_full`: while named files cannot be written, "wait" keeps frames in the buffer, and loses
     those for which that has no room; "delete-oldest" deletes the oldest finished files of the
     series as well; "stop" ends the capture. `keep_free`: bytes of the file system that are kept
@@ -121,6 +131,7 @@ class Capture:
         expression: str = "",
         *,
         snaplen: int = LONGEST_FRAME,
+        slice: str | None = None,  # noqa: A002
         rotate_bytes: int | None = None,
         rotate_seconds: float | None = None,
         files: int | None = None,
@@ -149,6 +160,7 @@ class Capture:
         self.linktype = _linktype_of(self.interface)
         self.filter = Filter(expression, self.linktype, vlan) if expression.strip() else None
         self.snaplen = snaplen
+        self.slice = None if slice is None else slice_of(slice, self.linktype)
         self.notes: list[str] = []
         self.kernel_filter: kernel.KernelFilter | None = None
         if self.filter is not None and (note := self.filter.snaplen_note(snaplen)):
@@ -204,6 +216,8 @@ class Capture:
                 chunks=buffer // chunk,
                 header=header.pack(),
                 snaplen=snaplen,
+                slice_layer=self.slice.layer if self.slice else 0,
+                slice_more=self.slice.more if self.slice else 0,
                 nanoseconds=precision == "nano",
                 ethernet=self.linktype == ETHERNET,
                 eager=not self.rotates,
@@ -306,6 +320,7 @@ class Capture:
             "offloads": self.offloads,
             "linktype": name_of(self.linktype),
             "snaplen": self.snaplen,
+            "slice": str(self.slice) if self.slice else None,
             "filter": self.filter.expression if self.filter else None,
             "filter_runs_in": self.filter_runs_in,
             **more,
@@ -314,13 +329,16 @@ class Capture:
     def _kernel_plan(self, direction: str, count_rejected: bool) -> _Plan:
         if self.interface.is_loopback and direction == "both":
             direction = "in"  # loopback shows each frame going out and coming in
+        snaplen = self.snaplen
+        if self.slice is not None:
+            snaplen = min(snaplen, SLICE_HEADERS + self.slice.more)
         if self.filter is None:
-            taken = kernel.everything(self.snaplen)
-            return _Plan(direction, self.snaplen, kernel.only(direction, taken), None, False)
+            taken = kernel.everything(snaplen)
+            return _Plan(direction, snaplen, kernel.only(direction, taken), None, False)
         filter = self.filter
         for longest in kernel.LONGEST_LIVE:
             lowered = kernel.lower_live(
-                filter.tree, filter.program, self.linktype, self.snaplen, filter.vlan, longest
+                filter.tree, filter.program, self.linktype, snaplen, filter.vlan, longest
             )
             instructions = kernel.only(direction, lowered.instructions)
             if len(lowered.instructions) == 1 or _kernel_takes(instructions):
@@ -331,7 +349,7 @@ class Capture:
             instructions = kernel.only(direction, lowered.instructions)
         self.kernel_filter = lowered
         if lowered.exact:
-            return _Plan(direction, self.snaplen, instructions, None, count_rejected)
+            return _Plan(direction, snaplen, instructions, None, count_rejected)
         counts = count_rejected and len(lowered.instructions) > 1
         return _Plan(direction, lowered.snaplen, instructions, filter.native, counts)
 

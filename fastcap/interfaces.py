@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fastcap.errors import InputError, UsageError
-from fastcap.formats.linktypes import ETHERNET
+from fastcap.formats.linktypes import ETHERNET, RAW
 
 _NEWLINK, _DELLINK, _GETLINK, _ERROR, _DONE = 16, 17, 18, 2, 3
 _REQUEST, _DUMP = 1, 0x300
@@ -27,7 +27,6 @@ _HEADER = struct.Struct("=IHHII")
 _LINK = struct.Struct("=BxHiII")
 _ATTRIBUTE = struct.Struct("=HH")
 
-RAW = 101
 _ETHERNET_HEADERS = 14 + 3 * 4
 # ARPHRD_* of linux/if_arp.h -> link type of what a packet socket gives
 _LINKTYPES = {

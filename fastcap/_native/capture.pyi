@@ -6,6 +6,7 @@ from fastcap._native.program import NativeProgram
 
 LONGEST_FRAME: int
 BLOCK_TIMEOUT_MS: int
+SLICE_HEADERS: int
 NO_LIMIT: int
 
 def reject_all(fd: int) -> None: ...
@@ -42,6 +43,8 @@ class NativeCapture:
         chunks: int,
         header: bytes,
         snaplen: int,
+        slice_layer: int,
+        slice_more: int,
         nanoseconds: bool,
         ethernet: bool,
         eager: bool,

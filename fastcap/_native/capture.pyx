@@ -8,6 +8,7 @@ from fastcap._native.csrc cimport (
     FC_CAPTURE_LONGEST_FRAME,
     FC_CAPTURE_SLACK,
     FC_RING_TIMEOUT_MS,
+    FC_SLICE_HEADERS,
     fc_bool,
     fc_capture,
     fc_capture_account,
@@ -41,6 +42,7 @@ from fastcap._native.status cimport check
 
 LONGEST_FRAME = FC_CAPTURE_LONGEST_FRAME
 BLOCK_TIMEOUT_MS = FC_RING_TIMEOUT_MS
+SLICE_HEADERS = FC_SLICE_HEADERS
 NO_LIMIT = 0xFFFFFFFFFFFFFFFF
 cdef enum:
     SOCK_FILTER_SIZE = 8  # struct sock_filter of linux/filter.h
@@ -122,8 +124,9 @@ cdef class NativeCapture:
     Chunk for another, the rest for any.
 
     Filters are packed struct sock_filter; what they return is how many bytes of a frame the ring
-    gets. `program` None leaves the decision to the ring's filter. `counter_fd` is a packet socket
-    bound to the interface, or -1; it is lent until the capture has ended.
+    gets. `program` None leaves the decision to the ring's filter. `slice_layer` 0 keeps frames as
+    long as `snaplen` says. `counter_fd` is a packet socket bound to the interface, or -1; it is
+    lent until the capture has ended.
 
     OSError of the socket or the ring, MemoryError for the queue.
     """
@@ -137,9 +140,10 @@ cdef class NativeCapture:
 
     def __cinit__(self, *, int interface, uint32_t block_size, uint32_t block_count,
                   bint promiscuous, bint ignore_outgoing, size_t chunk_size, uint32_t chunks,
-                  bytes header, uint32_t snaplen, bint nanoseconds, bint ethernet, bint eager,
-                  uint64_t rotate_bytes, uint64_t rotate_ns, uint64_t flush_ns, uint64_t limit,
-                  NativeProgram program, bytes ring_filter, int counter_fd, bytes counter_filter):
+                  bytes header, uint32_t snaplen, uint32_t slice_layer, uint32_t slice_more,
+                  bint nanoseconds, bint ethernet, bint eager, uint64_t rotate_bytes,
+                  uint64_t rotate_ns, uint64_t flush_ns, uint64_t limit, NativeProgram program,
+                  bytes ring_filter, int counter_fd, bytes counter_filter):
         cdef fc_capture_settings settings
         cdef const char *header_bytes = header
         cdef int status
@@ -150,6 +154,9 @@ cdef class NativeCapture:
             raise ValueError("a file's header has 24 bytes")
         memcpy(settings.header, header_bytes, sizeof(settings.header))
         settings.snaplen = snaplen
+        settings.slice.layer = slice_layer
+        settings.slice.more = slice_more
+        settings.slice.ethernet = ethernet
         settings.nanoseconds = nanoseconds
         settings.ethernet = ethernet
         settings.eager = eager

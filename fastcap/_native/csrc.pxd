@@ -191,12 +191,20 @@ cdef extern from "queue.h" nogil:
     void fc_queue_give_back(fc_queue *queue, fc_chunk *chunk)
     void fc_queue_used(fc_queue *queue, uint64_t *now, uint64_t *most)
 
+cdef extern from "slice.h" nogil:
+    enum: FC_SLICE_HEADERS
+    struct fc_slice:
+        uint32_t layer
+        uint32_t more
+        bint ethernet
+
 cdef extern from "capture.h" nogil:
     enum: FC_CAPTURE_LONGEST_FRAME
     enum: FC_CAPTURE_SLACK
     struct fc_capture_settings:
         uint8_t header[24]
         uint32_t snaplen
+        fc_slice slice
         bint nanoseconds
         bint ethernet
         bint eager

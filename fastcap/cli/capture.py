@@ -66,6 +66,12 @@ def _list_interfaces(ctx: click.Context, _param: click.Parameter, value: bool) -
     help="Keep the first N bytes of a frame, counted on the wire; 0 keeps all.",
 )
 @click.option(
+    "--slice",
+    metavar="l2|l3|l4[+N]",
+    help="Keep headers by their real length, up to the link's (l2), IP's or ARP's (l3), or the "
+    "transport's (l4), and N bytes more, such as l4+16. -s cuts as well.",
+)
+@click.option(
     "-C",
     "--rotate-size",
     type=ROTATE_SIZE,
@@ -337,6 +343,8 @@ def _what(capture: Capture) -> str:
     kept = (
         "whole frames" if capture.snaplen >= LONGEST_FRAME else f"{capture.snaplen} bytes a frame"
     )
+    if capture.slice is not None:
+        kept = f"headers ({capture.slice}) of {kept}"
     runs = capture.filter_runs_in
     where = "" if runs is None else f", filter in {'the ' if runs[0] == 'k' else ''}{runs}"
     return f"{name_of(capture.linktype)}, {kept}{where}"
@@ -372,6 +380,7 @@ def _print_json(capture: Capture, segments: list[Segment]) -> None:
                 "interface": capture.interface.name,
                 "linktype": name_of(capture.linktype),
                 "snaplen": capture.snaplen,
+                "slice": str(capture.slice) if capture.slice else None,
                 "filter": capture.filter.expression if capture.filter else None,
                 "filter_runs_in": capture.filter_runs_in,
                 "elapsed_s": capture.elapsed_s,

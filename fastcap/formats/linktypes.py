@@ -7,6 +7,7 @@ from __future__ import annotations
 
 ETHERNET = 1
 NULL = 0
+RAW = 101
 LOOP = 108
 
 # number in a file -> name without LINKTYPE_; what is not here is shown as its number

@@ -179,6 +179,10 @@ static void add_record(struct file *file, const struct wire *wire,
     else
         there = ring + 4;
     uint32_t captured = there < settings->snaplen ? there : settings->snaplen;
+    if (settings->slice.layer != 0) {
+        struct fc_frame frame = {.bytes = bytes, .captured = captured, .wire = length};
+        captured = fc_slice_length(&settings->slice, &frame);
+    }
     uint32_t fraction = (uint32_t)(wire->ns % 1000000000);
     int64_t ns = settings->nanoseconds ? wire->ns : wire->ns / 1000 * 1000;
     made_header(&file->made, false, (uint32_t)(wire->ns / 1000000000),
@@ -346,6 +350,47 @@ static void a_limit_is_exact_and_what_comes_after_it_is_told(void) {
         CHECK_IS(account.after_limit, limit < 200 ? 200 - limit : 0);
         expect(&settings);
         compare();
+    }
+}
+
+/* Makes it IPv4 with TCP, as far as it has the bytes. */
+static void carry_tcp(struct wire *wire) {
+    static const uint8_t tag[] = {0x81, 0x00};
+    static const uint8_t type[] = {0x08, 0x00};
+    uint32_t at = wire->tagged ? 18 : 14;
+    if (wire->tagged)
+        memcpy(wire->bytes + 12, tag, sizeof tag);
+    memcpy(wire->bytes + at - 2, type, sizeof type);
+    uint32_t words = 5 + random_below(3);
+    wire->bytes[at] = (uint8_t)(0x40 + words);
+    wire->bytes[at + 6] = wire->bytes[at + 7] = 0;
+    wire->bytes[at + 9] = 6;
+    wire->bytes[at + 4 * words + 12] = (uint8_t)((5 + random_below(11)) << 4);
+}
+
+/* Headers are where they are with and without the tag apart, and files are measured by what is left
+ * of frames. */
+static void a_slice_ends_frames_before_files_are_measured(void) {
+    for (int round = 0; round < 100; round++) {
+        struct fc_capture_settings settings = PLAIN;
+        settings.slice.layer = 2 + random_below(3);
+        settings.slice.more = random_below(2) ? 0 : random_below(40);
+        settings.slice.ethernet = true;
+        settings.snaplen = random_below(2) ? 262144 : 10 + random_below(70);
+        settings.rotate_bytes = random_below(3) ? 200 + random_below(3000) : 0;
+        settings.nanoseconds = random_below(2);
+        settings.limit = random_below(3) ? UINT64_MAX : 1 + random_below(300);
+        check_about("round %d: l%u+%u, snaplen %u, bytes %u", round, settings.slice.layer,
+                    settings.slice.more, settings.snaplen, (unsigned)settings.rotate_bytes);
+        make_wires(1 + random_below(600), 262144, 1000);
+        for (uint32_t i = 0; i < wire_count; i++)
+            if (random_below(8) && wires[i].length > 64)
+                carry_tcp(&wires[i]);
+        run(&settings);
+        expect(&settings);
+        compare();
+        for (uint64_t i = 0; settings.rotate_bytes && i < out_count; i++)
+            CHECK(out[i].made.length <= settings.rotate_bytes);
     }
 }
 
@@ -517,6 +562,7 @@ int main(int count, char **arguments) {
     TEST(late_frames_go_to_the_file_of_their_time);
     TEST(a_clock_that_steps_loses_nothing_and_mixes_no_intervals);
     TEST(a_limit_is_exact_and_what_comes_after_it_is_told);
+    TEST(a_slice_ends_frames_before_files_are_measured);
     TEST(a_program_sees_frames_as_they_were_on_the_wire);
     TEST(blocks_that_lie_are_survived_and_counted);
     TEST(a_ring_that_is_replaced_costs_no_frame);

@@ -53,6 +53,13 @@ def test_an_interface_whose_frames_are_not_known_is_refused(
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("text", ["x", "l5", "l4+", "l4+65536", ""])
+def test_what_is_no_slice_is_refused(network: Network, tmp_path: Path, text: str) -> None:
+    words = ("-i", FAR, "-w", tmp_path / "x.pcap", "--slice", text)
+    assert "fastcap: --slice: " in refused(network, *words, status=2)
+    assert os.listdir(tmp_path) == []
+
+
 def test_without_the_right_to_capture_it_names_the_right_and_how_to_give_it(
     network: Network, tmp_path: Path
 ) -> None:
