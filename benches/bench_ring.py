@@ -33,6 +33,7 @@ VARIANTS = {
     "plain": "no filter, one file",
     "tagged": "tags put back",
     "filtered": "two Blobs in user space",
+    "sliced": "cut behind TCP's options",
     "size": "a file every 1 MiB",
     "time": "a file every 5 ms",
     "full": "no filter, one file",

@@ -36,6 +36,8 @@ enum {
     ADDRESS_OFFSET = 26,
     SERIAL_OFFSET = 42,
     ETHERNET_HEADER = 14,
+    TCP_OPTIONS = 12,
+    HEADERS = ETHERNET_HEADER + 20 + 20 + TCP_OPTIONS,
     /* About 10 Gbit/s of shortest frames. It divides the interval of a file and the first frame is
      * not at the beginning of one, so that frames fall on all limits but the first. */
     NS_A_FRAME = 64,
@@ -53,6 +55,7 @@ struct variant {
     uint32_t snaplen; /* what the ring's filter returns, and the file's */
     bool tagged;
     bool filtered; /* by the program, in user space */
+    bool sliced;   /* behind TCP's options */
     uint64_t rotate_bytes;
     uint64_t rotate_ns;
 };
@@ -63,6 +66,7 @@ static const struct variant VARIANTS[] = {
     {.name = "filtered", .wire = 300, .snaplen = 80, .filtered = true},
     {.name = "size", .wire = 300, .snaplen = 80, .rotate_bytes = 1 << 20},
     {.name = "time", .wire = 300, .snaplen = 80, .rotate_ns = 5000000},
+    {.name = "sliced", .wire = 300, .snaplen = 80, .sliced = true},
     {.name = "full", .wire = LONGEST_WIRE, .snaplen = 262144},
 };
 
@@ -139,6 +143,12 @@ static void make_frame(const struct bench *bench, uint64_t serial, uint8_t *fram
     store_big(frame + ADDRESS_OFFSET, address, 4);
     store_big(frame + ADDRESS_OFFSET + 4, 0x0c000000, 4);
     store_big(frame + SERIAL_OFFSET, serial, 8);
+    if (bench->variant->sliced) { /* IPv4 without options, no fragment, and TCP with them */
+        frame[ETHERNET_HEADER] = 0x45;
+        store_big(frame + ETHERNET_HEADER + 6, 0x4000, 2);
+        frame[ETHERNET_HEADER + 9] = 6;
+        frame[ETHERNET_HEADER + 20 + 12] = (20 + TCP_OPTIONS) / 4 << 4;
+    }
 }
 
 /* The same as it was on the wire; returns its length. */
@@ -296,6 +306,8 @@ static uint32_t check_record(const struct bench *bench, const uint8_t *at, size_
     uint32_t captured = captured_of(bench->variant) + (bench->variant->tagged ? FC_TAG_LENGTH : 0);
     if (captured > bench->variant->snaplen)
         captured = bench->variant->snaplen;
+    if (bench->variant->sliced)
+        captured = HEADERS;
     struct fc_pcap_record record;
     check(left >= FC_PCAP_RECORD_HEADER + captured, "a file ends inside the record of", serial);
     fc_pcap_record_read(at, false, &record);
@@ -491,7 +503,7 @@ static void measure(const struct bench *bench, uint32_t runs) {
 int main(int count, char **arguments) {
     const struct variant *variant = count >= 4 ? variant_named(arguments[1]) : NULL;
     if (variant == NULL || count != 4 + variant->filtered) {
-        fprintf(stderr, "usage: ring_reader plain|tagged|size|time|full RING_MIB RUNS\n"
+        fprintf(stderr, "usage: ring_reader plain|tagged|sliced|size|time|full RING_MIB RUNS\n"
                         "       ring_reader filtered RING_MIB RUNS PROGRAM_FILE\n");
         return 2;
     }
@@ -500,6 +512,7 @@ int main(int count, char **arguments) {
     struct fc_program *program = variant->filtered ? read_program(arguments[4]) : NULL;
     bench.settings = (struct fc_capture_settings){
         .snaplen = variant->snaplen,
+        .slice = {.layer = variant->sliced ? 4 : 0, .ethernet = true},
         .nanoseconds = true,
         .ethernet = true,
         .rotate_bytes = variant->rotate_bytes,
