@@ -38,7 +38,7 @@ enum {
     ADDRESSES = 2 * ADDRESS,
     TAG = 4,
     SERIAL = 8,
-    BATCHES_A_SECOND = 1000, /* when paced: a batch is what is due in a millisecond */
+    PAUSES_A_SECOND = 1000, /* when paced: what is due in a millisecond goes at once */
 };
 static const int64_t SECOND = 1000000000;
 
@@ -221,9 +221,9 @@ static void send_batch(int fd, struct mmsghdr *messages, unsigned int count) {
 }
 
 static unsigned int batch_size(const struct plan *plan) {
-    if (plan->rate == 0 || plan->rate / BATCHES_A_SECOND >= BATCH)
+    if (plan->rate == 0 || plan->rate / PAUSES_A_SECOND >= BATCH)
         return BATCH;
-    return plan->rate < BATCHES_A_SECOND ? 1 : (unsigned int)(plan->rate / BATCHES_A_SECOND);
+    return plan->rate < PAUSES_A_SECOND ? 1 : (unsigned int)(plan->rate / PAUSES_A_SECOND);
 }
 
 static void send_all(const struct plan *plan, int fd, struct batch *batch) {
@@ -237,12 +237,15 @@ static void send_all(const struct plan *plan, int fd, struct batch *batch) {
     struct timespec begin;
     clock_gettime(CLOCK_MONOTONIC, &begin);
     unsigned int most = batch_size(plan);
+    uint64_t pause_at = 0;
     for (uint64_t sent = 0; sent < plan->count;) {
         unsigned int now = plan->count - sent < most ? (unsigned int)(plan->count - sent) : most;
         for (unsigned int i = 0; i < now; i++)
             write_rest(plan, batch->frames[i], start, plan->first + sent + i);
-        if (plan->rate != 0)
+        if (plan->rate != 0 && sent >= pause_at) {
             wait_until(&begin, (int64_t)((double)sent / (double)plan->rate * (double)SECOND));
+            pause_at = sent + plan->rate / PAUSES_A_SECOND;
+        }
         send_batch(fd, batch->messages, now);
         sent += now;
     }
