@@ -117,32 +117,32 @@ def _tools(folder: Path) -> list[Tool]:
 # ---- The network ------------------------------------------------------------------------------
 
 
-def _enter_namespace() -> None:
+def enter_namespace() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNET) != 0:
         raise Failure(f"no network namespace: {os.strerror(ctypes.get_errno())} (are you root?)")
     # The kernel's own announcements would be frames that nobody sent.
     Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
-    _do("ip", "link", "add", SENDING, "type", "veth", "peer", "name", CAPTURED)
+    do("ip", "link", "add", SENDING, "type", "veth", "peer", "name", CAPTURED)
     for name in (SENDING, CAPTURED):
-        _do("ip", "link", "set", name, "arp", "off", "up")
+        do("ip", "link", "set", name, "arp", "off", "up")
 
 
-def _do(*command: str) -> str:
+def do(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, check=False, text=True)
     if done.returncode != 0:
         raise Failure(f"{shlex.join(command)}: {done.stderr.strip()}")
     return done.stdout
 
 
-def _build_sender(folder: Path) -> str:
+def build_sender(folder: Path) -> str:
     source = ROOT / "tests" / "live" / "send_frames.c"
-    _do("cc", "-O2", "-D_GNU_SOURCE", str(source), "-o", str(folder / "send_frames"))
+    do("cc", "-O2", "-D_GNU_SOURCE", str(source), "-o", str(folder / "send_frames"))
     return str(folder / "send_frames")
 
 
 def _send(sender: str, frames: int, first: int) -> None:
-    sent = int(_do(sender, SENDING, str(frames), str(WIRE), "--first", str(first)))
+    sent = int(do(sender, SENDING, str(frames), str(WIRE), "--first", str(first)))
     if sent != frames:
         raise Failure(f"{sent} of {frames} frames were sent")
 
@@ -238,7 +238,7 @@ def _measure(tool: Tool, sender: str, folder: Path, frames: int) -> Taken:
     except BaseException:
         process.kill()
         raise
-    dropped = _dropped(tool, process.said())
+    dropped = dropped_by(tool, process.said())
     kept = _check_files(tool, folder, frames, dropped)
     shutil.rmtree(folder)
     ns = 1e9 / kept
@@ -265,7 +265,7 @@ def _write_alone(folder: Path, frames: int) -> Taken:
     return Taken(ns, [ns], frames, 0)
 
 
-def _dropped(tool: Tool, said: str) -> int:
+def dropped_by(tool: Tool, said: str) -> int:
     numbers = [re.search(pattern, said) for pattern in tool.dropped]
     if not all(numbers):
         raise Failure(f"{tool.name} does not say what it dropped: {said.strip()}")
@@ -332,7 +332,7 @@ def _row(name: str, runs: list[Taken], peer: list[Taken]) -> list[str]:
     ]
 
 
-def _versions() -> Iterator[str]:
+def versions() -> Iterator[str]:
     yield f"fastcap {fastcap.__version__}"
     yield f"Python {platform.python_version()}"
     for tool, names in (("tcpdump", ("tcpdump", "libpcap")), ("dumpcap", ("dumpcap",))):
@@ -353,9 +353,9 @@ def _compare(folder: Path, options: argparse.Namespace) -> Iterator[str]:
     """Lines of Markdown. Tools take turns, so that a slow minute is everybody's."""
     now = datetime.datetime.now(datetime.timezone.utc)
     command = shlex.join(["python", "benches/drain.py", *sys.argv[1:]])
-    filesystem = _do("stat", "-f", "-c", "%T", str(folder)).strip()
+    filesystem = do("stat", "-f", "-c", "%T", str(folder)).strip()
     yield f"- machine: {machine()}"
-    yield f"- versions: {', '.join(_versions())}"
+    yield f"- versions: {', '.join(versions())}"
     yield f"- command: `{command}`"
     yield f"- date: {now:%Y-%m-%d %H:%M} UTC"
     yield (
@@ -366,7 +366,7 @@ def _compare(folder: Path, options: argparse.Namespace) -> Iterator[str]:
     for tool in tools:
         words = [Path(tool.arguments[0]).name, *tool.arguments[1:]]
         yield f"- {tool.name}: `{shlex.join(words).replace(str(folder / 'capture'), '…')}`"
-    sender = _build_sender(folder)
+    sender = build_sender(folder)
     runs: dict[str, list[Taken]] = {tool.name: [] for tool in tools}
     alone = runs["write(2) of 4 MiB, nothing else"] = []
     for _ in range(options.rounds):
@@ -403,7 +403,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="drain_", dir=options.dir))
     lines = []
     try:
-        _enter_namespace()
+        enter_namespace()
         for line in _compare(folder, options):
             print(line, flush=True)
             lines.append(line)
