@@ -505,12 +505,7 @@ def _compare(folder: Path, options: argparse.Namespace, raw: list[dict[str, Any]
     )
     for version in groups:
         for percent in options.quota:
-            runs = _rounds(bench, tools, version, percent, options.rounds)
-            raw += [
-                {"tool": name, "cgroup": version, "quota_percent": percent, **run._asdict()}
-                for name, several in runs.items()
-                for run in several
-            ]
+            runs = _rounds(bench, tools, version, percent, options.rounds, raw)
             yield from _table(version, percent, runs)
 
 
@@ -523,13 +518,21 @@ def _list(processors: set[int]) -> str:
 
 
 def _rounds(
-    bench: Bench, tools: list[Tool], version: str, percent: float, rounds: int
+    bench: Bench,
+    tools: list[Tool],
+    version: str,
+    percent: float,
+    rounds: int,
+    raw: list[dict[str, Any]],
 ) -> dict[str, list[Run]]:
     runs: dict[str, list[Run]] = {tool.name: [] for tool in tools}
     for _ in range(rounds):
         for tool in tools:
             run = _measure(bench, tool, version, percent)
             runs[tool.name].append(run)
+            raw.append(
+                {"tool": tool.name, "cgroup": version, "quota_percent": percent, **run._asdict()}
+            )
             print(
                 f"{version}, {percent:g} %, {tool.name}: lost {run.frames - run.kept:,} "
                 f"({_percent(run.lost_percent)}; says {run.said:,}), {run.ns:.1f} ns, "
@@ -594,7 +597,9 @@ def _parse() -> argparse.Namespace:
 
 def main() -> int:
     options = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that it cleans up
+    # So that it cleans up; and where it runs in the background, SIGINT is ignored, by tools too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="quota_", dir=options.dir))
     lines: list[str] = []
     raw: list[dict[str, Any]] = []
@@ -608,10 +613,10 @@ def main() -> int:
         return 1
     finally:
         shutil.rmtree(folder)
+        if options.json:  # what was measured until then, too
+            Path(options.json).write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
     if options.markdown:
         Path(options.markdown).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    if options.json:
-        Path(options.json).write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
