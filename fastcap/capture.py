@@ -36,7 +36,8 @@ from fastcap.language import kernel
 from fastcap.language.classic import packed
 from fastcap.link import Link
 from fastcap.offloads import advice, merging, offloads
-from fastcap.outputs import target_of
+from fastcap.outputs import Target, target_of
+from fastcap.permissions import Permissions
 from fastcap.rotation import Rotation
 from fastcap.segments import Segment
 from fastcap.series import Series
@@ -115,7 +116,9 @@ class Capture:
     gets a line of the same JSON for each finished file, and one for the begin and the end. `strict`
     refuses an interface that merges frames before they are captured. `wait_interface`: when the
     interface is gone, it is captured again when one of its name is there; without, that ends the
-    capture, and `is_gone` says so.
+    capture, and `is_gone` says so. `mode` and `group` (its number) are of the files that are made.
+    `before_files` is called by the constructor when all is checked that needs no right, and before
+    the first file is made: that rights are given up then (fastcap.privileges).
 
     `on_segment`, `on_note`, `on_end` are called from other threads: with each finished file, with a
     line that the user should see, and at the end. `on_note` is also called by the constructor.
@@ -148,6 +151,9 @@ class Capture:
         events: str | None = None,
         strict: bool = False,
         wait_interface: bool = True,
+        mode: int = 0o640,
+        group: int | None = None,
+        before_files: Callable[[], None] = lambda: None,
         on_segment: Callable[[Segment], None] | None = None,
         on_note: Callable[[str], None] | None = None,
         on_end: Callable[[], None] | None = None,
@@ -186,18 +192,17 @@ class Capture:
         if not target.in_place and not self.rotates and os.path.lexists(target.name):
             raise OutputError(f"{target.name}: exists; choose another name, or rotate: -C 1G")
         self._plan = self._kernel_plan(direction, count_rejected)
+        permissions = Permissions(mode, group)
+        before_files()
         with contextlib.ExitStack() as opened:
-            self._series = None
-            if not target.in_place:
-                self._series = Series(target.name)
-                opened.callback(self._series.close)
-                self._series.recover(self._on_note)
+            self._series = self._open_series(target, permissions, opened)
             self._telling = Telling(
                 self.account,
                 self._facts(direction=direction, precision=precision, vlan=vlan),
-                self._open_events(events, opened),
+                self._open_events(events, permissions, opened),
                 self._on_note,
                 in_place=target.in_place,
+                permissions=permissions,
             )
             self._counter = self._open_counter(interface) if self._plan.counts else None
             opened.callback(self._close_counter)
@@ -305,10 +310,23 @@ class Capture:
         if self._counter is not None:
             self._counter.close()
 
-    def _open_events(self, path: str | None, opened: contextlib.ExitStack) -> Events | None:
+    def _open_series(
+        self, target: Target, permissions: Permissions, opened: contextlib.ExitStack
+    ) -> Series | None:
+        if target.in_place:
+            return None
+        series = Series(target.name, permissions)
+        opened.callback(series.close)
+        series.probe()
+        series.recover(self._on_note)
+        return series
+
+    def _open_events(
+        self, path: str | None, permissions: Permissions, opened: contextlib.ExitStack
+    ) -> Events | None:
         if path is None:
             return None
-        events = Events(path, self._on_note)
+        events = Events(path, self._on_note, permissions)
         opened.callback(events.close)
         return events
 
@@ -659,9 +677,9 @@ def _check_disk(on_full: str, keep_free: int | None, rotates: bool) -> None:
 def _check_memory(ring: int, buffer: int) -> None:
     """The kernel does not refuse a ring that is too large: it kills processes to make room."""
     available = None
-    with contextlib.suppress(OSError), open("/proc/meminfo", encoding="ascii") as file:
+    with contextlib.suppress(OSError), open("/proc/meminfo", "rb") as file:
         for line in file:
-            if line.startswith("MemAvailable:"):
+            if line.startswith(b"MemAvailable:"):
                 available = int(line.split()[1]) << 10
     if available is not None and ring + buffer > available:
         raise UsageError(

@@ -50,7 +50,10 @@ class ClosedPipe(Exception):
 
 
 def refusal(name: str, error: OSError) -> OutputError:
-    return OutputError(f"{name}: {why(error)}{_WAY_OUT.get(error.errno or 0, '')}")
+    way_out = _WAY_OUT.get(error.errno or 0, "")
+    if error.errno == errno.EACCES and os.geteuid() == 0:
+        way_out = "; write elsewhere, or as its owner"  # root without its capabilities, or NFS's
+    return OutputError(f"{name}: {why(error)}{way_out}")
 
 
 # ---- Before anything is touched ---------------------------------------------------------------

@@ -29,7 +29,6 @@ _WAIT_MS = 500
 _RETRY = 1.0  # seconds until a file that got no name is named again
 # Files that may wait to be synced and named; then the writer waits for the disk.
 _MOST_FINISHING = 64
-_MODE = 0o640  # frames are other people's letters
 
 
 class _File:
@@ -296,7 +295,7 @@ class Rotation:
 
     def _create(self, series: Series, sequence: int) -> _File:
         path = series.temporary(sequence)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+        fd = series.permissions.create(path)
         try:
             return _File(fd, sequence)
         except BaseException:

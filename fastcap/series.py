@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import re
+import shlex
 import stat
 import time
 from collections.abc import Callable
@@ -25,11 +26,14 @@ from fastcap.errors import FastcapError, OutputError
 from fastcap.formats.pcap import HEADER_SIZE, parse_header
 from fastcap.inputs import Identity
 from fastcap.outputs import refusal
+from fastcap.permissions import Permissions
+from fastcap.privileges import user_name
 from fastcap.segments import Segment, Span
 from fastcap.tasks import Job, Task, run_task
 
 _DIGITS = 8
 UNFINISHED = ".capturing"
+_PERMISSIONS = Permissions()
 BARE = 0  # the sequence number of the file that has the bare name
 
 
@@ -41,13 +45,15 @@ class Finished(NamedTuple):
 
 
 class Series:
-    """The files of one stem, of which this process is the only writer until `close`.
+    """The files of one stem, of which this process is the only writer until `close`. They get
+    these permissions.
 
     OutputError where another capture writes this stem, or its directory cannot be used.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, permissions: Permissions = _PERMISSIONS) -> None:
         self.path = path
+        self.permissions = permissions
         self.folder, base = os.path.split(path)
         self.stem, self.suffix = os.path.splitext(base)
         self._finished = re.compile(
@@ -63,7 +69,7 @@ class Series:
             self._check_length()
             self._lock = self._take_lock()
         except OSError as error:
-            raise refusal(path, error) from error
+            raise self._refusal(path, error) from error
 
     def _check_length(self) -> None:
         """Before a frame is captured: at the end there would be no name for it."""
@@ -95,6 +101,35 @@ class Series:
                     os.write(fd, b"%d\n" % os.getpid())
                     return fd
             os.close(fd)
+
+    def probe(self) -> None:
+        """Creates, renames and deletes a file, as the capture will have to. OutputError with what
+        the directory lacks for that."""
+        path = os.path.join(self.folder, f".{self.stem}{self.suffix}.probe")
+        try:
+            for name in (path, path + "d"):  # left by one that was killed
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name)
+            os.close(self.permissions.create(path))
+            os.rename(path, path + "d")
+            os.unlink(path + "d")
+        except OSError as error:
+            raise self._refusal(path, error) from error
+
+    def _refusal(self, path: str, error: OSError) -> OutputError:
+        if error.errno not in (errno.EACCES, errno.EPERM):
+            return refusal(path, error)
+        folder = self.folder or "."
+        if "group" in (error.strerror or ""):
+            return OutputError(f"{folder}: {error.strerror}")
+        me, owner = user_name(os.geteuid()), user_name(os.stat(folder).st_uid)
+        place = shlex.quote(folder)
+        alone = ", which keeps CAP_NET_RAW alone," if me == "root" else ""
+        other = f", or capture as its owner: --user {owner}" if me == "root" != owner else ""
+        return OutputError(
+            f"{folder}: {me}{alone} may not create, rename and delete files there: "
+            f"chown {me} {place}{other}"
+        )
 
     def close(self) -> None:
         """Another capture may write this stem from now on."""
@@ -236,7 +271,8 @@ class Series:
             return f"{was}, a second name of {name}: removed"
         segment = self.segment(sequence, kept, span)
         with contextlib.suppress(OSError):
-            sidecar.write(segment.path, {**segment.as_json(), "recovered": True})
+            record = {**segment.as_json(), "recovered": True}
+            sidecar.write(segment.path, record, self.permissions)
         self.publish(sequence, segment)
         self.sync_names()
         return (

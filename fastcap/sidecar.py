@@ -11,12 +11,13 @@ import json
 import os
 from typing import Any
 
+from fastcap.permissions import Permissions
 from fastcap.segments import Span
 
 SUFFIX = ".json"
 LONGER = len("." + SUFFIX)  # bytes: the longest name of a file and of its JSON differ by so many
 _LARGEST = 1 << 20  # bytes that are read
-_MODE = 0o640  # a filter says who is looked for
+_PERMISSIONS = Permissions()
 
 
 def path_of(capture: str) -> str:
@@ -30,12 +31,12 @@ def temporary_of(capture: str) -> str:
     return os.path.join(folder, "." + base)
 
 
-def write(capture: str, record: dict[str, Any]) -> None:
+def write(capture: str, record: dict[str, Any], permissions: Permissions = _PERMISSIONS) -> None:
     """Writes and syncs it; one that is there belonged to a file that is gone. OSError."""
     temporary = temporary_of(capture)
     with contextlib.suppress(FileNotFoundError):  # left by a capture that was killed
         os.unlink(temporary)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+    fd = permissions.create(temporary)
     try:
         with open(fd, "w", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")

@@ -10,6 +10,7 @@ from typing import Any
 from fastcap import sidecar
 from fastcap.account import Account
 from fastcap.events import Events
+from fastcap.permissions import Permissions
 from fastcap.segments import Segment, rfc3339
 
 # Counts of the account that grow, so that one file's time has a part of them.
@@ -31,12 +32,14 @@ class Telling:
         on_note: Callable[[str], None],
         *,
         in_place: bool,
+        permissions: Permissions,
     ) -> None:
         self._account = account
         self._facts = facts
         self._events = events
         self._on_note = on_note
         self._in_place = in_place
+        self._permissions = permissions
         self._lock = threading.Lock()  # guards the changes
         self._changes: list[dict[str, Any]] = []
         self._changes_left_out = 0
@@ -79,7 +82,7 @@ class Telling:
         if self._in_place:
             return
         try:
-            sidecar.write(segment.path, self._record)
+            sidecar.write(segment.path, self._record, self._permissions)
         except OSError as error:
             self._json_is_missing = error.strerror
 

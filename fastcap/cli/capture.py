@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import select
@@ -15,13 +16,14 @@ import click
 from fastcap.capture import DEFAULT_BUFFER, DEFAULT_RING, DIRECTIONS, PRECISIONS, Capture
 from fastcap.cli import exit_codes
 from fastcap.cli.expression import read_filter
-from fastcap.cli.flags import FREE, ROTATE_SIZE, SIZE, Free, vlan_option
+from fastcap.cli.flags import FREE, MODE, ROTATE_SIZE, SIZE, Free, vlan_option
 from fastcap.cli.messages import say
 from fastcap.cli.status_line import StatusLine
 from fastcap.disk import ON_FULL
 from fastcap.errors import InputError, UsageError
 from fastcap.formats.linktypes import LONGEST_FRAME, name_of
 from fastcap.interfaces import interfaces
+from fastcap.privileges import drop, group_of
 from fastcap.segments import Segment
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -167,6 +169,17 @@ def _list_interfaces(ctx: click.Context, _param: click.Parameter, value: bool) -
     help="Wait for IFACE at the start too. Without either option one that goes is waited for; "
     "--no-wait-interface ends the capture then.",
 )
+@click.option(
+    "--user",
+    metavar="NAME",
+    help="Capture as user NAME. All rights but CAP_NET_RAW are given up in any case, so NAME (or "
+    "root, without it) must be allowed to create files where -w wants them.",
+)
+@click.option("--group", metavar="NAME", help="Give the files to group NAME.")
+@click.option(
+    "--mode", type=MODE, default="0640", show_default=True, metavar="MODE",
+    help="Of the files: octal.",
+)  # fmt: skip
 @vlan_option
 @click.option(
     "-D",
@@ -190,6 +203,8 @@ def command(
     snaplen: int,
     keep_free: Free | None,
     wait_interface: bool | None,
+    user: str | None,
+    group: str | None,
     **options: Any,
 ) -> int:
     """Write the frames of an interface into files, until it is stopped.
@@ -221,6 +236,7 @@ def command(
         if words:
             raise UsageError("more than one filter: give words or -F")
         expression = read_filter(filter_file)
+    options["group"] = None if group is None else group_of(group)
     if keep_free is not None:
         options["keep_free"] = keep_free.of(write)
     segments: list[Segment] = []
@@ -235,6 +251,7 @@ def command(
             rotate_bytes=rotate_size,
             promiscuous=not no_promiscuous,
             wait_interface=wait_interface is not False,
+            before_files=lambda: drop(user, options["group"]),
             on_segment=segments.append if as_json else lambda _: None,
             on_note=say,
             on_end=signals.wake,
@@ -372,8 +389,6 @@ def _report(capture: Capture, segments: list[Segment], as_json: bool) -> int:
 
 
 def _print_json(capture: Capture, segments: list[Segment]) -> None:
-    import json
-
     print(
         json.dumps(
             {

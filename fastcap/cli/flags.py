@@ -87,7 +87,27 @@ class FreeSpace(click.ParamType[Free]):
         return Free(0, float(number))
 
 
+class Mode(click.ParamType[int]):
+    """Permissions of a file, in octal, as chmod takes them."""
+
+    name = "mode"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        if isinstance(value, int):
+            return value
+        text = str(value)
+        if not re.fullmatch(r"(0o?)?[0-7]{3}", text):
+            self.fail(f"{text!r} is no mode of a file: three octal digits, such as 640")
+        mode = int(text[-3:], 8)
+        if mode & 0o600 != 0o600:
+            self.fail(f"{text!r} keeps the files' owner from them: 600 at least")
+        return mode
+
+
 SIZE = Size()
+MODE = Mode()
 FREE = FreeSpace()
 ROTATE_SIZE = RotateSize()
 
