@@ -36,6 +36,7 @@ VARIANTS = {
     "sliced": "cut behind TCP's options",
     "size": "a file every 1 MiB",
     "time": "a file every 5 ms",
+    "pcapng": "no filter, one pcapng",
     "full": "no filter, one file",
 }
 

@@ -43,6 +43,7 @@ enum {
     NS_A_FRAME = 64,
     FIRST_NS = 12345 * NS_A_FRAME,
 };
+static const uint8_t HEADER[FC_PCAP_FILE_HEADER] = "what every file begins";
 static const int64_t SECOND = 1000000000;
 /* Since 1970. In the future, so that no interval is over by the clock: only frames end files. */
 static const int64_t FIRST_SECOND = 4000000000;
@@ -56,6 +57,7 @@ struct variant {
     bool tagged;
     bool filtered; /* by the program, in user space */
     bool sliced;   /* behind TCP's options */
+    bool pcapng;
     uint64_t rotate_bytes;
     uint64_t rotate_ns;
 };
@@ -67,6 +69,7 @@ static const struct variant VARIANTS[] = {
     {.name = "size", .wire = 300, .snaplen = 80, .rotate_bytes = 1 << 20},
     {.name = "time", .wire = 300, .snaplen = 80, .rotate_ns = 5000000},
     {.name = "sliced", .wire = 300, .snaplen = 80, .sliced = true},
+    {.name = "pcapng", .wire = 300, .snaplen = 80, .pcapng = true},
     {.name = "full", .wire = LONGEST_WIRE, .snaplen = 262144},
 };
 
@@ -299,6 +302,22 @@ static uint64_t next_kept(struct checker *checker) {
     return checker->next++ % bench->frames_a_round;
 }
 
+/* As a record of pcap: the header of one before its bytes; how far the next record is. */
+static uint32_t read_pcapng(const uint8_t *at, uint64_t serial, struct fc_pcap_record *record) {
+    uint64_t ns = (uint64_t)fc_load32(at + 12) << 32 | fc_load32(at + 16);
+    uint32_t size = fc_load32(at + 4);
+    *record = (struct fc_pcap_record){
+        .seconds = (uint32_t)(ns / (uint64_t)SECOND),
+        .fraction = (uint32_t)(ns % (uint64_t)SECOND),
+        .captured = fc_load32(at + 20),
+        .wire = fc_load32(at + 24),
+    };
+    check(fc_load32(at) == FC_PCAPNG_FRAME, "no frame's block at", serial);
+    check(size == 32 + record->captured + 3 - (record->captured + 3) % 4, "wrong size of", serial);
+    check(fc_load32(at + size - 4) == size, "wrong end of", serial);
+    return size;
+}
+
 static uint32_t check_record(const struct bench *bench, const uint8_t *at, size_t left,
                              uint64_t serial) {
     uint8_t frame[LONGEST_WIRE + FC_TAG_LENGTH];
@@ -309,13 +328,19 @@ static uint32_t check_record(const struct bench *bench, const uint8_t *at, size_
     if (bench->variant->sliced)
         captured = HEADERS;
     struct fc_pcap_record record;
-    check(left >= FC_PCAP_RECORD_HEADER + captured, "a file ends inside the record of", serial);
-    fc_pcap_record_read(at, false, &record);
+    bool pcapng = bench->variant->pcapng;
+    uint32_t header = pcapng ? FC_PCAPNG_FRAME_HEADER : FC_PCAP_RECORD_HEADER;
+    uint32_t size = fc_record_size(pcapng, captured, 0);
+    check(left >= size, "a file ends inside the record of", serial);
+    if (pcapng)
+        check(read_pcapng(at, serial, &record) == size, "wrong size of", serial);
+    else
+        fc_pcap_record_read(at, false, &record);
     check(fc_pcap_nanoseconds(&record, true) == time_of(serial), "wrong time of", serial);
     check(record.captured == captured, "wrong captured length of", serial);
     check(record.wire == wire, "wrong length on the wire of", serial);
-    check(memcmp(at + FC_PCAP_RECORD_HEADER, frame, captured) == 0, "wrong bytes of", serial);
-    return FC_PCAP_RECORD_HEADER + captured;
+    check(memcmp(at + header, frame, captured) == 0, "wrong bytes of", serial);
+    return size;
 }
 
 static void check_file(struct checker *checker, const struct file *file, uint64_t frames) {
@@ -503,17 +528,20 @@ static void measure(const struct bench *bench, uint32_t runs) {
 int main(int count, char **arguments) {
     const struct variant *variant = count >= 4 ? variant_named(arguments[1]) : NULL;
     if (variant == NULL || count != 4 + variant->filtered) {
-        fprintf(stderr, "usage: ring_reader plain|tagged|sliced|size|time|full RING_MIB RUNS\n"
-                        "       ring_reader filtered RING_MIB RUNS PROGRAM_FILE\n");
+        fprintf(stderr,
+                "usage: ring_reader plain|tagged|sliced|size|time|pcapng|full RING_MIB RUNS\n"
+                "       ring_reader filtered RING_MIB RUNS PROGRAM_FILE\n");
         return 2;
     }
     struct bench bench = {.variant = variant, .blocks = number_of(arguments[2], 4096)};
     uint32_t runs = number_of(arguments[3], MOST_RUNS);
     struct fc_program *program = variant->filtered ? read_program(arguments[4]) : NULL;
     bench.settings = (struct fc_capture_settings){
+        .header = HEADER,
+        .header_length = sizeof HEADER,
         .snaplen = variant->snaplen,
         .slice = {.layer = variant->sliced ? 4 : 0, .ethernet = true},
-        .nanoseconds = true,
+        .format = {.pcapng = variant->pcapng, .nanoseconds = true},
         .ethernet = true,
         .rotate_bytes = variant->rotate_bytes,
         .rotate_ns = variant->rotate_ns,
@@ -521,7 +549,6 @@ int main(int count, char **arguments) {
         .program = program,
         .counter_fd = -1,
     };
-    memset(bench.settings.header, 0xfc, sizeof bench.settings.header);
     make_ring(&bench);
     check_all(&bench);
     measure(&bench, runs);

@@ -48,11 +48,13 @@ static void read_statistics(struct fc_capture *capture) {
     struct fc_capture_account *counts = &capture->counts;
     struct fc_ring_statistics new;
     uint64_t counted = 0;
+    fc_loss_look(&capture->loss, &capture->ring);
     if (fc_ring_read_statistics(&capture->ring, &new) < 0)
         fail(capture);
     if (capture->settings.counter_fd >= 0 &&
         fc_ring_read_counter(capture->settings.counter_fd, &counted) < 0)
         fail(capture);
+    fc_loss_found(&capture->loss, new.dropped);
     counts->accepted += new.accepted;
     counts->dropped += new.dropped;
     counts->ring_full += new.full;
@@ -83,6 +85,25 @@ static void note(struct fc_chunk *chunk, int64_t ns) {
     chunk->frames++;
 }
 
+/* Before the next record of the chunk, of time `ns`, or behind all. */
+static void note_gap(struct fc_chunk *chunk, uint64_t frames, int64_t ns) {
+    if (chunk->gap_count == FC_CHUNK_GAPS) {
+        chunk->gaps_left_out++;
+        chunk->frames_left_out += frames;
+        return;
+    }
+    chunk->gaps[chunk->gap_count++] =
+        (struct fc_gap){.record = chunk->frames, .frames = frames, .ns = ns};
+}
+
+/* A record counts where it ends, and so does what is missing before it. */
+static void move_gap(struct fc_chunk *chunk, struct fc_chunk *next) {
+    if (chunk->gap_count == 0 || chunk->gaps[chunk->gap_count - 1].record != chunk->frames)
+        return;
+    next->gaps[next->gap_count++] = chunk->gaps[--chunk->gap_count];
+    next->gaps[0].record = 0;
+}
+
 /* Hands the lane's chunk over and goes on in a new one. The part of the last record, of time `ns`
  * and at `start`, that is longer than the chunk goes there; the record counts where it ends. */
 static void hand_over(struct fc_capture *capture, struct fc_capture_lane *lane, int64_t ns,
@@ -97,6 +118,7 @@ static void hand_over(struct fc_capture *capture, struct fc_capture_lane *lane, 
         chunk->length = lane->full_at;
         chunk->tail = lane->full_at - start;
         chunk->frames--;
+        move_gap(chunk, next);
         note(next, ns);
     }
     lane->full_at -= chunk->length;
@@ -108,17 +130,19 @@ static void hand_over(struct fc_capture *capture, struct fc_capture_lane *lane, 
 }
 
 static void begin_file(struct fc_capture *capture, struct fc_capture_lane *lane) {
-    uint64_t bytes = capture->settings.rotate_bytes;
+    const struct fc_capture_settings *settings = &capture->settings;
+    uint64_t bytes = settings->rotate_bytes;
+    uint64_t around = settings->header_length + settings->trailer_length;
     lane->chunk = take_chunk(capture);
     lane->file = capture->files++;
-    lane->room = bytes == 0 ? UINT64_MAX
-                            : bytes - (bytes < FC_PCAP_FILE_HEADER ? bytes : FC_PCAP_FILE_HEADER);
+    lane->room = bytes == 0 ? UINT64_MAX : bytes - (bytes < around ? bytes : around);
     lane->empty = true;
     lane->full_at = capture->queue.chunk_size;
     lane->handed_over = now_of(CLOCK_MONOTONIC);
     lane->chunk->file = lane->file;
-    memcpy(lane->chunk->bytes, capture->settings.header, FC_PCAP_FILE_HEADER);
-    lane->chunk->length = FC_PCAP_FILE_HEADER;
+    if (settings->header_length > 0)
+        memcpy(lane->chunk->bytes, settings->header, settings->header_length);
+    lane->chunk->length = settings->header_length;
 }
 
 static void end_file(struct fc_capture *capture, struct fc_capture_lane *lane) {
@@ -126,6 +150,7 @@ static void end_file(struct fc_capture *capture, struct fc_capture_lane *lane) {
     if (lane->chunk == NULL)
         return;
     lane->chunk->ends = true;
+    lane->chunk->ended_ns = now_of(CLOCK_REALTIME);
     read_statistics(capture); /* so that what is told of this file's time is all of it */
     fc_queue_put(&capture->queue, lane->chunk);
     lane->chunk = NULL;
@@ -258,6 +283,31 @@ static void make_room(struct fc_capture *capture, struct fc_capture_lane *lane, 
     lane->room -= size < lane->room ? size : lane->room;
 }
 
+static void store_record(uint8_t *at, struct fc_record_format format,
+                         const struct fc_ring_frame *frame, const struct wire_frame *whole,
+                         uint32_t captured) {
+    fc_record_begin_pcap(at, format.nanoseconds, frame->seconds, frame->nanoseconds, captured,
+                         whole->wire);
+    copy_frame(at + FC_PCAP_RECORD_HEADER, frame, whole, captured);
+}
+
+/* Apart, so that the loop over frames for pcap stays as short as it is. */
+__attribute__((noinline)) static void store_block(uint8_t *at, struct fc_record_format format,
+                                                  const struct fc_ring_frame *frame,
+                                                  const struct wire_frame *whole, uint32_t captured,
+                                                  uint64_t missing) {
+    struct fc_record record = {
+        .seconds = frame->seconds,
+        .nanoseconds = frame->nanoseconds,
+        .captured = captured,
+        .wire = whole->wire,
+        .missing = missing,
+    };
+    uint8_t *bytes = fc_record_begin_pcapng(at, format.nanoseconds, &record);
+    copy_frame(bytes, frame, whole, captured);
+    fc_record_end_pcapng(bytes, &record);
+}
+
 static void keep_frame(struct fc_capture *capture, const struct fc_ring_frame *frame,
                        const struct wire_frame *whole) {
     const struct fc_capture_settings *settings = &capture->settings;
@@ -266,21 +316,22 @@ static void keep_frame(struct fc_capture *capture, const struct fc_ring_frame *f
     if (!lane_holds(lane, ns))
         lane = other_lane(capture, ns);
     uint32_t captured = length_kept(settings, frame, whole);
-    uint32_t size = FC_PCAP_RECORD_HEADER + captured;
+    uint64_t missing = capture->missing;
+    uint32_t size = fc_record_size(settings->format.pcapng, captured, missing);
     make_room(capture, lane, size);
 
-    uint32_t fraction = frame->nanoseconds;
-    if (!settings->nanoseconds) {
-        fraction /= 1000;
-        ns = (int64_t)frame->seconds * SECOND + (int64_t)fraction * 1000;
-    }
     struct fc_chunk *chunk = lane->chunk;
     uint8_t *at = chunk->bytes + chunk->length;
-    fc_store32(at, frame->seconds);
-    fc_store32(at + 4, fraction);
-    fc_store32(at + 8, captured);
-    fc_store32(at + 12, whole->wire);
-    copy_frame(at + FC_PCAP_RECORD_HEADER, frame, whole, captured);
+    if (settings->format.pcapng)
+        store_block(at, settings->format, frame, whole, captured, missing);
+    else
+        store_record(at, settings->format, frame, whole, captured);
+    if (!settings->format.nanoseconds)
+        ns -= frame->nanoseconds % 1000;
+    if (missing > 0) {
+        note_gap(chunk, missing, ns);
+        capture->missing = 0;
+    }
     chunk->length += size;
     note(chunk, ns);
     capture->counts.kept++;
@@ -319,6 +370,14 @@ static void note_wait(struct fc_capture *capture, const struct fc_ring_block *bl
         capture->counts.longest_wait_ns = (uint64_t)waited;
 }
 
+static void give_back(struct fc_capture *capture) {
+    bool full = fc_loss_is_full(&capture->ring);
+    fc_ring_give_back(&capture->ring);
+    fc_loss_give_back(&capture->loss);
+    if (full)
+        read_statistics(capture);
+}
+
 /* One block, if there is one. */
 static bool take_block(struct fc_capture *capture) {
     struct fc_ring_block block;
@@ -329,10 +388,13 @@ static bool take_block(struct fc_capture *capture) {
         return false;
     }
     note_wait(capture, &block);
+    if (fc_loss_is_news(&capture->loss, &block))
+        read_statistics(capture);
+    capture->missing += fc_loss_before_block(&capture->loss);
     while (fc_ring_next_frame(&block, &frame))
         take_frame(capture, &frame);
     end_what_is_over(capture, block.last_ns);
-    fc_ring_give_back(&capture->ring);
+    give_back(capture);
     show(capture);
     return true;
 }
@@ -408,8 +470,11 @@ static int start_filters(const struct fc_capture_settings *settings, const struc
     return status;
 }
 
+/* What the ring before dropped at its end is missing before the first record of the next. */
 static void put_ring(struct fc_capture *capture, const struct fc_ring *ring, int counter_fd) {
     struct fc_ring before = capture->ring;
+    capture->missing += fc_loss_at_end(&capture->loss);
+    capture->loss = (struct fc_loss){0};
     pthread_mutex_lock(&capture->ring_mutex);
     capture->ring = *ring;
     capture->settings.counter_fd = counter_fd;
@@ -461,6 +526,15 @@ int fc_capture_begin(struct fc_capture *capture) {
     return start_filters(&capture->settings, &capture->ring, capture->settings.counter_fd);
 }
 
+/* What no record came behind any more. */
+static void note_rest(struct fc_capture *capture) {
+    struct fc_capture_lane *last =
+        capture->current.chunk != NULL ? &capture->current : &capture->previous;
+    capture->missing += fc_loss_at_end(&capture->loss);
+    if (capture->missing > 0 && last->chunk != NULL)
+        note_gap(last->chunk, capture->missing, 0);
+}
+
 int fc_capture_run(struct fc_capture *capture) {
     if (!capture->begun && fc_capture_begin(capture) < 0)
         fail(capture);
@@ -468,6 +542,7 @@ int fc_capture_run(struct fc_capture *capture) {
            capture->counts.kept < capture->settings.limit)
         turn(capture);
     drain(capture);
+    note_rest(capture);
     end_all(capture);
     fc_queue_end(&capture->queue);
     show(capture);

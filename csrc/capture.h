@@ -12,22 +12,26 @@
 #ifndef FC_CAPTURE_H
 #define FC_CAPTURE_H
 
-#include "pcap.h"
+#include "loss.h"
 #include "program.h"
 #include "queue.h"
+#include "record.h"
 #include "ring.h"
 #include "slice.h"
 
 enum {
-    FC_CAPTURE_LONGEST_FRAME = 262144, /* bytes, as MAXIMUM_SNAPLEN of libpcap */
-    FC_CAPTURE_SLACK = FC_PCAP_RECORD_HEADER + FC_CAPTURE_LONGEST_FRAME,
+    FC_CAPTURE_LONGEST_FRAME = 262144,   /* bytes, as MAXIMUM_SNAPLEN of libpcap */
+    FC_CAPTURE_LONGEST_HEADER = 1 << 17, /* of a file */
+    FC_CAPTURE_SLACK = FC_RECORD_MOST_AROUND + FC_CAPTURE_LONGEST_FRAME,
 };
 
 struct fc_capture_settings {
-    uint8_t header[FC_PCAP_FILE_HEADER]; /* what every file begins with */
-    uint32_t snaplen;                    /* bytes on the wire that are kept, at most the longest */
-    struct fc_slice slice;               /* what else ends a frame, behind the snaplen's cut */
-    bool nanoseconds;
+    const uint8_t *header; /* what every file begins with; borrowed until fc_capture_close */
+    size_t header_length;  /* at most the longest, and at most a chunk */
+    size_t trailer_length; /* room that the writer wants for what every file ends with */
+    uint32_t snaplen;      /* bytes on the wire that are kept, at most the longest */
+    struct fc_slice slice; /* what else ends a frame, behind the snaplen's cut */
+    struct fc_record_format format;
     bool ethernet;                     /* tags that the kernel took off are put back */
     bool eager;                        /* a file begins at once, not with the first frame */
     uint64_t rotate_bytes;             /* a file is no longer than that, or one record; 0: any */
@@ -80,6 +84,7 @@ struct fc_capture {
     int64_t next_statistics; /* monotonic time */
     int64_t empty_at;        /* when the ring was last found empty, monotonic */
     uint32_t longest_now;    /* the reader's copy of `longest` */
+    uint64_t missing;        /* frames that the ring dropped just before the next record */
     bool begun;
     int failure;                      /* errno of the first call that failed */
     struct fc_capture_account counts; /* the reader's own */
@@ -93,6 +98,7 @@ struct fc_capture {
     struct fc_ring incoming;
     int incoming_counter_fd;
     pthread_mutex_t ring_mutex; /* held while `ring` changes, and by those who look at it */
+    struct fc_loss loss;        /* last: what each frame touches stays close together */
 };
 
 /* The ring and the queue are opened by the caller, who hands them over with this. */

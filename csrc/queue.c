@@ -130,7 +130,8 @@ struct fc_chunk *fc_queue_next(struct fc_queue *queue, int milliseconds, bool *e
 
 void fc_queue_give_back(struct fc_queue *queue, struct fc_chunk *chunk) {
     chunk->length = chunk->head = chunk->tail = 0;
-    chunk->frames = 0;
+    chunk->frames = chunk->gaps_left_out = chunk->frames_left_out = 0;
+    chunk->gap_count = 0;
     chunk->ends = false;
     pthread_mutex_lock(&queue->mutex);
     queue->empty[queue->empty_count++] = chunk;

@@ -18,7 +18,14 @@
 
 #include <pthread.h>
 
-enum { FC_QUEUE_ALIGNMENT = 4096 };
+enum { FC_QUEUE_ALIGNMENT = 4096, FC_CHUNK_GAPS = 16 };
+
+/* Frames are missing before a record. */
+struct fc_gap {
+    uint64_t record; /* its number among those that end in the chunk; how many those are: behind */
+    uint64_t frames;
+    int64_t ns; /* the record's time */
+};
 
 struct fc_chunk {
     uint8_t *bytes;
@@ -31,6 +38,11 @@ struct fc_chunk {
     uint64_t frames;
     int64_t first_ns; /* earliest and latest time, meaningless while frames is 0 */
     int64_t last_ns;
+    struct fc_gap gaps[FC_CHUNK_GAPS];
+    uint32_t gap_count;
+    uint64_t gaps_left_out; /* for which there was no room */
+    uint64_t frames_left_out;
+    int64_t ended_ns; /* where the file is complete: since when, since 1970 */
 };
 
 struct fc_queue {

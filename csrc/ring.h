@@ -38,12 +38,19 @@ struct fc_ring_settings {
     bool ignore_outgoing;
 };
 
+struct fc_ring_statistics {
+    uint64_t accepted; /* frames that the filter took: those in the ring, and those dropped */
+    uint64_t dropped;  /* of these, the ones that the ring had no room for */
+    uint64_t full;     /* times that the ring became full */
+};
+
 struct fc_ring {
     int fd;
     uint8_t *map;
     size_t block_size;
     uint32_t block_count;
-    uint32_t next; /* the block that the kernel fills next, or has */
+    uint32_t next;                   /* the block that the kernel fills next, or has */
+    struct fc_ring_statistics *told; /* of a ring over memory: what is read next; NULL: nothing */
 };
 
 /* Opens a socket and its ring on an interface, with a filter that rejects everything: nothing is
@@ -64,12 +71,7 @@ int fc_ring_reject_all(int fd);
  * the interface is down or gone (told once); the ring lives on. */
 int fc_ring_wait(const struct fc_ring *ring, int milliseconds);
 
-/* Since the last call; the kernel counts in 32 bits, so ask at least every minute. */
-struct fc_ring_statistics {
-    uint64_t accepted; /* frames that the filter took: those in the ring, and those dropped */
-    uint64_t dropped;  /* of these, the ones that the ring had no room for */
-    uint64_t full;     /* times that the ring became full */
-};
+/* What was counted since the last call; the kernel counts in 32 bits, so ask every minute. */
 int fc_ring_read_statistics(const struct fc_ring *ring, struct fc_ring_statistics *statistics);
 
 /* The same for a socket without a ring: all frames that its filter took, whether it had room for

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from fastcap import interfaces
+from fastcap import __version__, interfaces
 from fastcap._native.cancel import Cancel
 from fastcap._native.capture import (
     LONGEST_FRAME,
@@ -30,6 +30,7 @@ from fastcap.disk import ON_FULL, Disk
 from fastcap.errors import FastcapError, InputError, OutputError, UsageError
 from fastcap.events import Events
 from fastcap.filter import Filter
+from fastcap.formats import pcapng
 from fastcap.formats.linktypes import ETHERNET, name_of
 from fastcap.formats.pcap import FileHeader
 from fastcap.language import kernel
@@ -38,7 +39,7 @@ from fastcap.link import Link
 from fastcap.offloads import advice, merging, offloads
 from fastcap.outputs import Target, target_of
 from fastcap.permissions import Permissions
-from fastcap.rotation import Rotation
+from fastcap.rotation import Closing, Rotation
 from fastcap.segments import Segment
 from fastcap.series import Series
 from fastcap.slices import slice_of
@@ -48,6 +49,7 @@ from fastcap.watch import Watch
 
 DIRECTIONS = ("in", "out", "both")
 PRECISIONS = ("nano", "micro")
+FORMATS = ("pcap", "pcapng")
 DEFAULT_RING = DEFAULT_BUFFER = 256 << 20
 SMALLEST_BUFFER = 8 << 20
 SMALLEST_INTERVAL = 0.01  # seconds
@@ -99,10 +101,11 @@ class Capture:
     `expression`: a filter; it sees each frame as it was on the wire, before it is cut. `snaplen`:
     bytes of a frame that are kept, counted on the wire. `limit`: frames after which it ends.
     `ring`, `buffer`: bytes of memory for the kernel's ring, and between its reader and the disk.
-    `direction`: "in", "out" or "both". `precision`: "nano" or "micro". `count_rejected`: count what
-    the kernel's filter rejects, at about 0.1 µs a frame. `vlan`: "wire", or "skip" for a filter
-    that sees frames without their VLAN tags (fastcap.compile). `notes` are lines about the filter
-    that the user should see.
+    `direction`: "in", "out" or "both". `precision`: "nano" or "micro". `format`: "pcap", or
+    "pcapng", which says in the file where frames are missing; None goes by the suffix.
+    `count_rejected`: count what the kernel's filter rejects, at about 0.1 µs a frame. `vlan`:
+    "wire", or "skip" for a filter that sees frames without their VLAN tags (fastcap.compile).
+    `notes` are lines about the filter that the user should see.
 
     `slice`: "l2", "l3" or "l4" keeps the headers up to that layer by their real length, "l4+16" 16
     bytes more; `snaplen` cuts as well. For Ethernet and RAW; docs/capture.md has the headers.
@@ -144,6 +147,7 @@ class Capture:
         promiscuous: bool = True,
         direction: str = "both",
         precision: str = "nano",
+        format: str | None = None,  # noqa: A002 - named as it is used
         count_rejected: bool = False,
         vlan: str = "wire",
         on_full: str = "wait",
@@ -184,13 +188,11 @@ class Capture:
         self._threads: list[threading.Thread] = []
         self._result: CaptureResult | None = None
         self.is_gone = False
+        self._told_in_file = Account()  # what the statistics at the end of the last file told
         self._look_at_offloads(direction, strict)
-
-        target = target_of(os.fsdecode(path))
-        if target.in_place and (self.rotates or files is not None):
-            raise UsageError(f"{target.name} is written in place: it cannot rotate")
-        if not target.in_place and not self.rotates and os.path.lexists(target.name):
-            raise OutputError(f"{target.name}: exists; choose another name, or rotate: -C 1G")
+        target = _target_of(os.fsdecode(path), rotates=self.rotates, keeps=files is not None)
+        self._is_pcapng = _is_pcapng(format, target.name)
+        self._is_nano = precision == "nano"
         self._plan = self._kernel_plan(direction, count_rejected)
         permissions = Permissions(mode, group)
         before_files()
@@ -208,9 +210,7 @@ class Capture:
             opened.callback(self._close_counter)
             block_size, block_count = ring_blocks(ring, self._plan.ring_snaplen)
             chunk = _CHUNK if buffer >= _FEWEST_CHUNKS * _CHUNK else _SMALL_CHUNK
-            header = FileHeader(
-                sys.byteorder == "little", precision == "nano", snaplen, self.linktype
-            )
+            header = self._header()
             self._native = self._open_native(
                 interface=self.interface.number,
                 block_size=block_size,
@@ -219,11 +219,13 @@ class Capture:
                 ignore_outgoing=self._plan.direction == "in",
                 chunk_size=chunk,
                 chunks=buffer // chunk,
-                header=header.pack(),
+                header=header,
+                trailer=pcapng.LONGEST_STATISTICS if self._is_pcapng else 0,
                 snaplen=snaplen,
                 slice_layer=self.slice.layer if self.slice else 0,
                 slice_more=self.slice.more if self.slice else 0,
-                nanoseconds=precision == "nano",
+                pcapng=self._is_pcapng,
+                nanoseconds=self._is_nano,
                 ethernet=self.linktype == ETHERNET,
                 eager=not self.rotates,
                 rotate_bytes=rotate_bytes or 0,
@@ -243,7 +245,8 @@ class Capture:
                 self._cancel,
                 bare=not self.rotates,
                 keep=files,
-                header=header.pack(),
+                header=header,
+                trailer=self._statistics if self._is_pcapng else None,
                 before_name=self._telling.before_name,
                 on_segment=self._finished,
                 on_note=self._on_note,
@@ -337,12 +340,29 @@ class Capture:
             "mtu": self.interface.mtu,
             "offloads": self.offloads,
             "linktype": name_of(self.linktype),
+            "format": "pcapng" if self._is_pcapng else "pcap",
             "snaplen": self.snaplen,
             "slice": str(self.slice) if self.slice else None,
             "filter": self.filter.expression if self.filter else None,
             "filter_runs_in": self.filter_runs_in,
             **more,
         }
+
+    def _header(self) -> bytes:
+        """What every file begins with."""
+        if not self._is_pcapng:
+            is_little = sys.byteorder == "little"
+            return FileHeader(is_little, self._is_nano, self.snaplen, self.linktype).pack()
+        system = os.uname()
+        return pcapng.header(
+            self.linktype,
+            self.snaplen,
+            interface=self.interface.name,
+            nanoseconds=self._is_nano,
+            expression=self.filter.expression if self.filter else None,
+            application=f"fastcap {__version__}",
+            system=f"{system.sysname} {system.release}",
+        )
 
     def _kernel_plan(self, direction: str, count_rejected: bool) -> _Plan:
         if self.interface.is_loopback and direction == "both":
@@ -432,6 +452,7 @@ class Capture:
     def start(self) -> None:
         """When it returns, frames that arrive are captured."""
         self._started = time.monotonic()
+        self._rotation.since_ns = time.time_ns()
         self._telling.start()
         self._read.clear()
         self._missed.begin(self.interface.number)
@@ -486,6 +507,24 @@ class Capture:
     def _finished(self, segment: Segment) -> None:
         self._telling.finished(segment)
         self._on_segment(segment)
+
+    def _statistics(self, closing: Closing) -> bytes:
+        """What a pcapng ends with. What the ring dropped is counted with the record that comes
+        behind it, so the counts are exactly those of the file; only what the driver missed and what
+        the kernel's filter rejected are of the time."""
+        account, told = self.account(), self._told_in_file
+        self._told_in_file = account
+        accepted = closing.frames + closing.dropped + closing.lost
+        received = accepted if self.filter is None else None
+        if self.filter is not None and account.frames_rejected_filter is not None:
+            before = told.frames_rejected_filter or 0
+            received = accepted + account.frames_rejected_filter - before
+        lost = f"{closing.lost} frames lost by the writer" if closing.lost else ""
+        return pcapng.statistics(
+            closing.since_ns, closing.until_ns, nanoseconds=self._is_nano, received=received,
+            missed=account.frames_missed_interface - told.frames_missed_interface,
+            accepted=accepted, dropped=closing.dropped, delivered=closing.frames, comment=lost,
+        )  # fmt: skip
 
     def stop(self) -> None:
         """Asks it to end: what the ring holds is still written, except to a FIFO that nobody has
@@ -665,6 +704,21 @@ def _check(
     if direction not in DIRECTIONS or precision not in PRECISIONS:
         raise UsageError(f"direction is one of {DIRECTIONS}, precision one of {PRECISIONS}")
     _check_memory(ring, buffer)
+
+
+def _target_of(path: str, *, rotates: bool, keeps: bool) -> Target:
+    target = target_of(path)
+    if target.in_place and (rotates or keeps):
+        raise UsageError(f"{target.name} is written in place: it cannot rotate")
+    if not target.in_place and not rotates and os.path.lexists(target.name):
+        raise OutputError(f"{target.name}: exists; choose another name, or rotate: -C 1G")
+    return target
+
+
+def _is_pcapng(wanted: str | None, name: str) -> bool:
+    if wanted is not None and wanted not in FORMATS:
+        raise UsageError(f"format is one of {FORMATS}, not {wanted!r}")
+    return name.lower().endswith(".pcapng") if wanted is None else wanted == "pcapng"
 
 
 def _check_disk(on_full: str, keep_free: int | None, rotates: bool) -> None:

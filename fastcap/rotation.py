@@ -11,6 +11,7 @@ import os
 import queue
 import stat
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -22,13 +23,36 @@ from fastcap._native.writer import NativeWriter
 from fastcap.disk import Disk, Trouble
 from fastcap.errors import FastcapError, Interrupted, OutputError
 from fastcap.outputs import Target, open_in_place, refusal
-from fastcap.segments import Segment, Span
+from fastcap.segments import Gap, Gaps, Segment, Span
 from fastcap.series import BARE, Series, cut, end_at_last_record
 
 _WAIT_MS = 500
 _RETRY = 1.0  # seconds until a file that got no name is named again
 # Files that may wait to be synced and named; then the writer waits for the disk.
 _MOST_FINISHING = 64
+
+
+class Closing(NamedTuple):
+    """What a file that ends holds: records from `since_ns`, when the one before ended, to
+    `until_ns`; before and behind them the ring dropped `dropped` frames, and `lost` more were to be
+    in it and could not be written."""
+
+    since_ns: int
+    until_ns: int
+    frames: int
+    dropped: int
+    lost: int
+
+
+class _Unwritten(NamedTuple):
+    """Of the chunks of a file that are lost: frames that were in them, and frames missing there."""
+
+    frames: int = 0
+    gaps: Gaps = Gaps()
+
+    def joined(self, chunk: Chunk) -> _Unwritten:
+        gaps = self.gaps.joined(_gaps_of(chunk, 0, 0))
+        return _Unwritten(self.frames + chunk.frames, gaps.unlisted())  # their record is lost
 
 
 class _File:
@@ -51,6 +75,9 @@ class _File:
         self.is_torn = False  # what does not count may lie behind them
         self.tail = 0  # bytes at its end, of a record that ends in the next chunk
         self.has_gap = False  # chunks are missing: its span is not known until it is read
+        self.lost = 0  # frames that should be in it
+        self.gaps = Gaps()
+        self.ended_ns: int | None = None  # when its reader ended it
 
     def cut(self, length: int) -> None:
         """Takes back what is behind `length` bytes. OSError."""
@@ -65,6 +92,7 @@ class _Complete(NamedTuple):
     sequence: int
     length: int
     span: Span
+    gaps: Gaps
 
 
 class Counts:
@@ -86,12 +114,12 @@ class Counts:
 class Rotation:
     """Writes the chunks of a capture into the files of a series, or in place into `target`.
 
-    `bare` gives the first file the bare name. `header` is what files begin with. `keep` deletes all
-    numbered files but that many. `before_name` is told of each file that is complete, right before
-    it gets its name, and again where that has to be tried again; `on_segment` of each that has it,
-    `on_note` of what the user should know, all from other threads. `cancel` ends the wait for the
-    reader of a FIFO, and nothing else. `disk` says what is done when named files cannot be written.
-    `run` is for one thread.
+    `bare` gives the first file the bare name. `header` is what files begin with, `trailer` makes
+    what they end with. `keep` deletes all numbered files but that many. `before_name` is told of
+    each file that is complete, right before it gets its name, and again where that has to be tried
+    again; `on_segment` of each that has it, `on_note` of what the user should know, all from other
+    threads. `cancel` ends the wait for the reader of a FIFO, and nothing else. `disk` says what is
+    done when named files cannot be written. `run` is for one thread.
     """
 
     def __init__(
@@ -104,6 +132,7 @@ class Rotation:
         bare: bool,
         keep: int | None,
         header: bytes = b"",
+        trailer: Callable[[Closing], bytes] | None = None,
         on_segment: Callable[[Segment], None],
         on_note: Callable[[str], None],
         before_name: Callable[[Segment], None] = lambda _: None,
@@ -116,6 +145,8 @@ class Rotation:
         self.cancel = cancel
         self.keep = keep
         self.header = header
+        self.trailer = trailer
+        self.since_ns = time.time_ns()  # when the file before ended
         self.on_segment = on_segment
         self.on_note = on_note
         self.before_name = before_name
@@ -125,7 +156,7 @@ class Rotation:
         self.current = target.name  # for people: what is written now
         self._next = BARE if bare or series is None else series.next_sequence()
         self._open: dict[int, _File] = {}  # by the reader's number
-        self._beheaded: set[int] = set()  # files whose first chunks are lost
+        self._beheaded: dict[int, _Unwritten] = {}  # files whose first chunks are lost
         self._again: dict[int, int] = {}  # sequences of files that are gone and begin again
         # Files get their names in the order in which they began, though the one of the interval
         # before may end after others: it waits for late frames.
@@ -183,8 +214,11 @@ class Rotation:
         finally:
             chunk.give_back()
         self.counts.add(written=written, lost=frames - written)
+        file = self._open.get(number)
+        if file is not None and failure is not None:
+            file.lost += frames
         if failure is not None:
-            self._failed(failure, self._path_of(self._open.get(number)))
+            self._failed(failure, self._path_of(file))
 
     def _insist(self, chunk: Chunk, disk: Disk) -> int:
         """Tries again while the disk refuses, as long as there is room for frames to wait in."""
@@ -219,6 +253,8 @@ class Rotation:
             file.writer.write(rest)
         file.sound, file.is_torn = file.writer.length, False
         frames = chunk.frames - (skipped > 0)
+        file.gaps = file.gaps.joined(_gaps_of(chunk, file.span.frames, chunk.frames - frames))
+        file.lost += chunk.frames - frames
         if frames > 0:
             file.span = file.span.joined(Span(frames, chunk.first_ns, chunk.last_ns))
         file.tail = chunk.tail
@@ -229,11 +265,14 @@ class Rotation:
         """The file goes on without it, from its last whole record."""
         file = self._open.get(chunk.file)
         if file is None and chunk.ends:
-            self._beheaded.discard(chunk.file)
+            self._beheaded.pop(chunk.file, None)
         elif file is None:
-            self._beheaded.add(chunk.file)
+            before = self._beheaded.get(chunk.file, _Unwritten())
+            self._beheaded[chunk.file] = before.joined(chunk)
         if file is None:
             return
+        unwritten = _Unwritten(file.lost).joined(chunk)
+        file.lost, file.gaps = unwritten.frames, file.gaps.joined(unwritten.gaps)
         file.sound, file.is_torn = file.sound - file.tail, True
         file.tail = 0
         file.has_gap = True
@@ -241,7 +280,7 @@ class Rotation:
 
     def _end_with(self, chunk: Chunk, file: _File) -> None:
         if chunk.ends:
-            file.ended = True
+            file.ended, file.ended_ns = True, chunk.ended_ns
             del self._open[chunk.file]
 
     # ---- Files --------------------------------------------------------------------------------
@@ -257,7 +296,7 @@ class Rotation:
                 file = self._spare or self._create_next(self.series)
                 self._spare = None
             file.has_gap = number in self._beheaded
-            self._beheaded.discard(number)
+            file.lost, file.gaps = self._beheaded.pop(number, _Unwritten())
             self.current = self._path_of(file)
         self._open[number] = file
         self._begun.append(file)
@@ -273,7 +312,7 @@ class Rotation:
         self._begun.remove(file)
         os.close(file.fd)
         if file.sound > 0 or file.has_gap:
-            self._beheaded.add(number)
+            self._beheaded[number] = _Unwritten(file.lost + frames, file.gaps.unlisted())
         self._again[number] = file.sequence
         series.renew()
         return self._begin(number)
@@ -358,7 +397,7 @@ class Rotation:
         if complete is None:
             return
         if self.series is None:
-            segment = Segment(self.target.name, complete.length, complete.span)
+            segment = Segment(self.target.name, complete.length, complete.span, complete.gaps)
             self.before_name(segment)
             self.on_segment(segment)
         else:
@@ -375,14 +414,43 @@ class Rotation:
                 elif file.was_empty:
                     with contextlib.suppress(OSError, FastcapError):  # it stays as it is
                         length, span = _cut_in_place(file.fd)
+            is_nothing = span.frames == 0 and (not file.ended or file.has_gap)
+            if self.trailer is not None and not is_nothing:
+                length += self._add_trailer(file, length, span, self.trailer)
             if self.series is not None:
                 os.fsync(file.fd)
         finally:
             os.close(file.fd)
-        if self.series is not None and span.frames == 0 and (not file.ended or file.has_gap):
+        if self.series is not None and is_nothing:
             os.unlink(self._path_of(file))
             return None
-        return _Complete(file.sequence, length, span)
+        return _Complete(file.sequence, length, span, file.gaps)
+
+    def _add_trailer(
+        self, file: _File, length: int, span: Span, trailer: Callable[[Closing], bytes]
+    ) -> int:
+        """Behind `length` bytes; its own length. Where it cannot be written the file is whole
+        without it."""
+        in_place = self.series is None
+        if in_place and (not file.ended or self.reader_left or self.error is not None):
+            return 0
+        until = file.ended_ns or time.time_ns()
+        lost = file.lost + file.span.frames - span.frames
+        data = trailer(Closing(self.since_ns, until, span.frames, file.gaps.frames, max(0, lost)))
+        self.since_ns = until
+        try:
+            if not in_place:
+                file.cut(length)
+            file.writer.write(data)
+        except OSError as error:
+            self.reader_left |= in_place and isinstance(error, BrokenPipeError)
+            if file.was_empty:
+                file.cut(length)
+            if not self.reader_left:
+                path = self._path_of(file)
+                self.on_note(f"{path}: {error.strerror}: the statistics at its end are missing")
+            return 0
+        return len(data)
 
     def _name_files(self, *, last: bool) -> None:
         """Gives files their names, in order. The first that cannot have one, because its directory
@@ -410,6 +478,7 @@ class Rotation:
 
     def _name(self, complete: _Complete, series: Series) -> Segment:
         segment = series.segment(complete.sequence, complete.length, complete.span)
+        segment = segment._replace(gaps=complete.gaps)
         self.before_name(segment)
         try:
             series.publish(complete.sequence, segment)
@@ -470,6 +539,17 @@ class Rotation:
         if self.series is None:
             return self.target.name
         return self.series.temporary(self._next if file is None else file.sequence)
+
+
+def _gaps_of(chunk: Chunk, first: int, skipped: int) -> Gaps:
+    """Of a chunk whose first record in the file has the number `first`: the one before that, where
+    `skipped` is 1, has no beginning there."""
+    listed = tuple(
+        Gap(first + max(0, record - skipped), frames, time_ns)
+        for record, frames, time_ns in chunk.gaps
+    )
+    left_out, frames_left_out = chunk.gaps_left_out
+    return Gaps(listed, left_out, frames_left_out + sum(gap.frames for gap in listed))
 
 
 def _cut_in_place(fd: int) -> tuple[int, Span]:

@@ -32,12 +32,61 @@ class Span(NamedTuple):
         )
 
 
+class Gap(NamedTuple):
+    """Frames that the ring dropped are missing before a record of a file: its number, from 0 on,
+    how many, and its time. Behind the last record of a capture the number is that of the file's
+    frames, and the time None."""
+
+    before_frame: int
+    frames: int
+    time_ns: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        return {**self._asdict(), "time": rfc3339(self.time_ns)}
+
+
+_MOST_GAPS = 100  # that are listed of one file
+
+
+class Gaps(NamedTuple):
+    """The gaps of a file in the order of its records, at most 100, how many more there are, and the
+    frames that are missing in all of them."""
+
+    listed: tuple[Gap, ...] = ()
+    left_out: int = 0
+    frames: int = 0
+
+    def joined(self, other: Gaps) -> Gaps:
+        """These, and the other's behind them.
+
+        >>> one = Gaps((Gap(3, 10, 5),), 0, 10)
+        >>> one.joined(Gaps((Gap(7, 1, 6),), 2, 9)).as_json()["frames_dropped_within"]
+        19
+        """
+        listed = (self.listed + other.listed)[:_MOST_GAPS]
+        number = len(self.listed) + self.left_out + len(other.listed) + other.left_out
+        return Gaps(listed, number - len(listed), self.frames + other.frames)
+
+    def unlisted(self) -> Gaps:
+        """The same without saying where."""
+        return Gaps((), len(self.listed) + self.left_out, self.frames)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "frames_dropped_within": self.frames,
+            "gaps": [gap.as_json() for gap in self.listed],
+            **({"gaps_left_out": self.left_out} if self.left_out else {}),
+        }
+
+
 class Segment(NamedTuple):
-    """A finished file: its path, its length in bytes, and what it spans."""
+    """A finished file: its path, its length in bytes, what it spans, and for captured ones where
+    frames are missing in it."""
 
     path: str
     bytes: int
     span: Span
+    gaps: Gaps | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -45,6 +94,7 @@ class Segment(NamedTuple):
             "frames": self.span.frames,
             "bytes": self.bytes,
             **times_as_json(self.span),
+            **(self.gaps.as_json() if self.gaps is not None else {}),
         }
 
 

@@ -21,8 +21,10 @@ from typing import NamedTuple
 from fastcap import sidecar
 from fastcap._native.cancel import Cancel
 from fastcap._native.memory import Memory
+from fastcap._native.records import BlockWalk
 from fastcap._native.writer import publish
-from fastcap.errors import FastcapError, OutputError
+from fastcap.errors import FastcapError, InputError, OutputError
+from fastcap.formats import pcapng
 from fastcap.formats.pcap import HEADER_SIZE, parse_header
 from fastcap.inputs import Identity
 from fastcap.outputs import refusal
@@ -34,6 +36,7 @@ from fastcap.tasks import Job, Task, run_task
 _DIGITS = 8
 UNFINISHED = ".capturing"
 _PERMISSIONS = Permissions()
+_PIECE = 4 << 20  # bytes that are read at once; more than a block has
 BARE = 0  # the sequence number of the file that has the bare name
 
 
@@ -348,7 +351,10 @@ def cut(fd: int, path: str) -> tuple[int, Span]:
     status = os.fstat(fd)
     if status.st_size < HEADER_SIZE:
         return status.st_size, Span()
-    header = parse_header(os.pread(fd, HEADER_SIZE, 0), path)
+    start = os.pread(fd, HEADER_SIZE, 0)
+    if start.startswith(pcapng.MAGIC):
+        return _cut_blocks(fd, status.st_size, path)
+    header = parse_header(start, path)
     job = Job((None,), header.layout, header.layout, keep=False)
     identity = Identity(status.st_dev, status.st_ino)
     size = status.st_size
@@ -357,3 +363,20 @@ def cut(fd: int, path: str) -> tuple[int, Span]:
     os.ftruncate(fd, result.end)
     os.fsync(fd)
     return result.end, result.kept[0].matched
+
+
+def _cut_blocks(fd: int, size: int, path: str) -> tuple[int, Span]:
+    walk = BlockWalk()
+    end = whole = 0
+    while end < size:
+        whole, damaged = walk.go_on(os.pread(fd, min(_PIECE, size - end), end))
+        end += whole
+        if damaged and end == 0:
+            raise InputError(f"{path}: its first block is none that fastcap writes")
+        if damaged or whole == 0:
+            break
+    if end == 0:
+        return size, Span()
+    os.ftruncate(fd, end)
+    os.fsync(fd)
+    return end, Span(walk.frames, walk.first_ns, walk.last_ns)

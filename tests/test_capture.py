@@ -69,10 +69,9 @@ def test_a_native_capture_that_cannot_be_made_closes_no_descriptor_of_others() -
         with pytest.raises((ValueError, OverflowError)):
             make(
                 interface=1, block_size=4096, block_count=2, promiscuous=False,
-                ignore_outgoing=False, chunk_size=4096, chunks=1, header=b"too short", snaplen=80,
-                slice_layer=0, slice_more=0, nanoseconds=True, ethernet=True, eager=True,
-                rotate_bytes=0, rotate_ns=0,
-                flush_ns=0, limit=limit, program=None, ring_filter=b"", counter_fd=-1,
-                counter_filter=b"",
+                ignore_outgoing=False, chunk_size=4096, chunks=1, header=b"h" * 4097,
+                trailer=0, snaplen=80, slice_layer=0, slice_more=0, pcapng=False, nanoseconds=True,
+                ethernet=True, eager=True, rotate_bytes=0, rotate_ns=0, flush_ns=0, limit=limit,
+                program=None, ring_filter=b"", counter_fd=-1, counter_filter=b"",
             )  # fmt: skip
     assert os.path.samestat(os.fstat(0), before)

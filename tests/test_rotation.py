@@ -37,6 +37,9 @@ class FakeChunk(bytes):
     first_ns: int
     last_ns: int
     head = tail = 0
+    gaps: tuple[tuple[int, int, int | None], ...] = ()
+    gaps_left_out = (0, 0)
+    ended_ns: int | None = None
     given_back = 0
 
     def give_back(self) -> None:

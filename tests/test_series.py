@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 import fastcap.series
 from fastcap.errors import InputError, OutputError
+from fastcap.formats import pcapng
 from fastcap.segments import Segment, Span
 from fastcap.series import BARE, Series, end_at_last_record
 from tests import pcaps
@@ -302,3 +304,62 @@ def test_a_name_that_is_taken_is_not_replaced(tmp_path: Path) -> None:
         series.publish(1, Segment(str(tmp_path / "net1_00000001_20261121T120000Z.pcap"), 4, Span()))
     series.close()
     assert (tmp_path / "net1_00000001_20261121T120000Z.pcap").read_bytes() == b"theirs"
+
+
+# ---- pcapng -------------------------------------------------------------------------------------
+
+
+def block(kind: int, body: bytes) -> bytes:
+    length = struct.pack("=I", len(body) + 12)
+    return struct.pack("=I", kind) + length + body + length
+
+
+def blocks(*, nanoseconds: bool) -> list[bytes]:
+    """A header, ten frames a second apart, statistics."""
+    header = pcapng.header(
+        1, 80, interface="v0", nanoseconds=nanoseconds, expression="tcp port 443",
+        application="fastcap", system="Linux",
+    )  # fmt: skip
+    frames = []
+    for frame in FRAMES:
+        ticks = frame.time if nanoseconds else frame.time // 1000
+        numbers = (0, ticks >> 32, ticks & 0xFFFFFFFF, len(frame.data), frame.wire)
+        frames.append(block(6, struct.pack("=5I", *numbers) + frame.data))
+    statistics = pcapng.statistics(
+        1, 2, nanoseconds=nanoseconds, received=None, missed=0, accepted=10, dropped=0,
+        delivered=10, comment="a" * 200,
+    )  # fmt: skip
+    assert len(statistics) <= pcapng.LONGEST_STATISTICS
+    return [header, *frames, statistics]
+
+
+@pytest.mark.parametrize("nanoseconds", [True, False])
+def test_a_torn_pcapng_ends_at_its_last_whole_block(tmp_path: Path, nanoseconds: bool) -> None:
+    parts = blocks(nanoseconds=nanoseconds)
+    whole = b"".join(parts)
+    for length in [*range(len(parts[0]), len(whole), 7), len(whole)]:
+        write(tmp_path, "torn", whole[:length])
+        kept, span = end_at_last_record(str(tmp_path / "torn"))
+        ends = [len(b"".join(parts[:count])) for count in range(1, len(parts) + 1)]
+        assert kept == max(end for end in ends if end <= length)
+        assert (tmp_path / "torn").read_bytes() == whole[:kept]
+        assert span.frames == min(10, ends.index(kept))
+        if span.frames:
+            assert (span.first_ns, span.last_ns) == (NOON, NOON + (span.frames - 1) * 10**9)
+
+
+def test_a_pcapng_of_several_pieces_is_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fastcap.series, "_PIECE", 300)
+    whole = b"".join(blocks(nanoseconds=True))
+    write(tmp_path, "x", whole + b"torn")
+    assert end_at_last_record(str(tmp_path / "x"))[0] == len(whole)
+
+
+def test_a_pcapng_that_is_not_ours_stays_as_it_is(tmp_path: Path) -> None:
+    foreign = b"\x0a\x0d\x0d\x0a\x00\x00\x00\x1c\x1a\x2b\x3c\x4d" + bytes(100)
+    write(tmp_path, "x", foreign)
+    with pytest.raises(InputError, match="none that fastcap writes"):
+        end_at_last_record(str(tmp_path / "x"))
+    assert (tmp_path / "x").read_bytes() == foreign

@@ -5,6 +5,7 @@ from typing_extensions import Self
 from fastcap._native.program import NativeProgram
 
 LONGEST_FRAME: int
+LONGEST_HEADER: int
 BLOCK_TIMEOUT_MS: int
 SLICE_HEADERS: int
 NO_LIMIT: int
@@ -22,6 +23,12 @@ class Chunk:
     def tail(self) -> int: ...
     @property
     def frames(self) -> int: ...
+    @property
+    def gaps(self) -> list[tuple[int, int, int | None]]: ...
+    @property
+    def gaps_left_out(self) -> tuple[int, int]: ...
+    @property
+    def ended_ns(self) -> int | None: ...
     @property
     def first_ns(self) -> int | None: ...
     @property
@@ -42,9 +49,11 @@ class NativeCapture:
         chunk_size: int,
         chunks: int,
         header: bytes,
+        trailer: int,
         snaplen: int,
         slice_layer: int,
         slice_more: int,
+        pcapng: bool,
         nanoseconds: bool,
         ethernet: bool,
         eager: bool,

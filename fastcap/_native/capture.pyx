@@ -1,11 +1,11 @@
 """Live capture: the ring's reader, and the chunks that it fills for the writer."""
 
 from cpython.buffer cimport PyBuffer_FillInfo
-from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from fastcap._native.csrc cimport (
     FC_CAPTURE_LONGEST_FRAME,
+    FC_CAPTURE_LONGEST_HEADER,
     FC_CAPTURE_SLACK,
     FC_RING_TIMEOUT_MS,
     FC_SLICE_HEADERS,
@@ -41,6 +41,7 @@ from fastcap._native.program cimport NativeProgram
 from fastcap._native.status cimport check
 
 LONGEST_FRAME = FC_CAPTURE_LONGEST_FRAME
+LONGEST_HEADER = FC_CAPTURE_LONGEST_HEADER
 BLOCK_TIMEOUT_MS = FC_RING_TIMEOUT_MS
 SLICE_HEADERS = FC_SLICE_HEADERS
 NO_LIMIT = 0xFFFFFFFFFFFFFFFF
@@ -92,6 +93,28 @@ cdef class Chunk:
         return self.c.frames
 
     @property
+    def gaps(self) -> list:
+        """Where the ring dropped frames: (number of the record that comes behind the gap, among
+        those counted here; frames that are missing; the record's time). Behind the last record of a
+        capture the number is `frames`, and the time None."""
+        cdef uint32_t i
+        return [
+            (self.c.gaps[i].record, self.c.gaps[i].frames,
+             self.c.gaps[i].ns if self.c.gaps[i].record < self.c.frames else None)
+            for i in range(self.c.gap_count)
+        ]
+
+    @property
+    def gaps_left_out(self) -> tuple:
+        """How many more there are, and the frames that are missing in them."""
+        return self.c.gaps_left_out, self.c.frames_left_out
+
+    @property
+    def ended_ns(self):
+        """When the file was complete, nanoseconds since 1970; None where it is not."""
+        return self.c.ended_ns if self.c.ends else None
+
+    @property
     def first_ns(self):
         return self.c.first_ns if self.c.frames else None
 
@@ -123,9 +146,10 @@ cdef class NativeCapture:
     """A ring on an interface and the queue behind it. `run` is for one thread, `next_chunk` and
     Chunk for another, the rest for any.
 
-    Filters are packed struct sock_filter; what they return is how many bytes of a frame the ring
-    gets. `program` None leaves the decision to the ring's filter. `slice_layer` 0 keeps frames as
-    long as `snaplen` says. `counter_fd` is a packet socket bound to the interface, or -1; it is
+    `header` is what every file begins with, and `trailer` the bytes that the caller wants to end it
+    with. Filters are packed struct sock_filter; what they return is how many bytes of a frame the
+    ring gets. `program` None leaves the decision to the ring's filter. `slice_layer` 0 keeps frames
+    as long as `snaplen` says. `counter_fd` is a packet socket bound to the interface, or -1; it is
     lent until the capture has ended.
 
     OSError of the socket or the ring, MemoryError for the queue.
@@ -135,29 +159,34 @@ cdef class NativeCapture:
     cdef fc_ring_settings ring
     cdef bint opened  # `c` holds something to be closed
     cdef NativeProgram program
+    cdef bytes header
     cdef bytes ring_filter
     cdef bytes counter_filter
 
     def __cinit__(self, *, int interface, uint32_t block_size, uint32_t block_count,
                   bint promiscuous, bint ignore_outgoing, size_t chunk_size, uint32_t chunks,
-                  bytes header, uint32_t snaplen, uint32_t slice_layer, uint32_t slice_more,
-                  bint nanoseconds, bint ethernet, bint eager, uint64_t rotate_bytes,
-                  uint64_t rotate_ns, uint64_t flush_ns, uint64_t limit, NativeProgram program,
-                  bytes ring_filter, int counter_fd, bytes counter_filter):
+                  bytes header, size_t trailer, uint32_t snaplen, uint32_t slice_layer,
+                  uint32_t slice_more, bint pcapng, bint nanoseconds, bint ethernet, bint eager,
+                  uint64_t rotate_bytes, uint64_t rotate_ns, uint64_t flush_ns, uint64_t limit,
+                  NativeProgram program, bytes ring_filter, int counter_fd, bytes counter_filter):
         cdef fc_capture_settings settings
         cdef const char *header_bytes = header
         cdef int status
         self.program = program
         self.ring_filter = ring_filter
         self.counter_filter = counter_filter
-        if len(header) != sizeof(settings.header):
-            raise ValueError("a file's header has 24 bytes")
-        memcpy(settings.header, header_bytes, sizeof(settings.header))
+        self.header = header
+        if len(header) > FC_CAPTURE_LONGEST_HEADER or len(header) > chunk_size:
+            raise ValueError("the header of a file is too long")
+        settings.header = <const uint8_t *>header_bytes
+        settings.header_length = len(header)
+        settings.trailer_length = trailer
         settings.snaplen = snaplen
         settings.slice.layer = slice_layer
         settings.slice.more = slice_more
         settings.slice.ethernet = ethernet
-        settings.nanoseconds = nanoseconds
+        settings.format.pcapng = pcapng
+        settings.format.nanoseconds = nanoseconds
         settings.ethernet = ethernet
         settings.eager = eager
         settings.rotate_bytes = rotate_bytes

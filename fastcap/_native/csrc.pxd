@@ -39,6 +39,20 @@ cdef extern from "pcap.h" nogil:
         uint32_t snaplen
         uint32_t max_captured
 
+cdef extern from "pcapng.h" nogil:
+    struct fc_pcapng_walk:
+        uint64_t blocks
+        uint64_t frames
+        int64_t first_ns
+        int64_t last_ns
+    size_t fc_pcapng_walk_on(fc_pcapng_walk *walk, const uint8_t *bytes, size_t length,
+                             fc_bool *damaged)
+
+cdef extern from "record.h" nogil:
+    struct fc_record_format:
+        bint pcapng
+        bint nanoseconds
+
 cdef extern from "buffer.h" nogil:
     struct fc_buffer:
         uint8_t *bytes
@@ -174,6 +188,10 @@ cdef extern from "ring.h" nogil:
     int fc_ring_reject_all(int fd)
 
 cdef extern from "queue.h" nogil:
+    struct fc_gap:
+        uint64_t record
+        uint64_t frames
+        int64_t ns
     struct fc_chunk:
         uint8_t *bytes
         size_t length
@@ -184,6 +202,11 @@ cdef extern from "queue.h" nogil:
         uint64_t frames
         int64_t first_ns
         int64_t last_ns
+        fc_gap gaps[16]
+        uint32_t gap_count
+        uint64_t gaps_left_out
+        uint64_t frames_left_out
+        int64_t ended_ns
     struct fc_queue:
         pass
     int fc_queue_open(fc_queue *queue, size_t chunk_size, size_t slack, uint32_t count)
@@ -200,12 +223,15 @@ cdef extern from "slice.h" nogil:
 
 cdef extern from "capture.h" nogil:
     enum: FC_CAPTURE_LONGEST_FRAME
+    enum: FC_CAPTURE_LONGEST_HEADER
     enum: FC_CAPTURE_SLACK
     struct fc_capture_settings:
-        uint8_t header[24]
+        const uint8_t *header
+        size_t header_length
+        size_t trailer_length
         uint32_t snaplen
         fc_slice slice
-        bint nanoseconds
+        fc_record_format format
         bint ethernet
         bint eager
         uint64_t rotate_bytes

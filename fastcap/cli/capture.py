@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from fastcap.capture import DEFAULT_BUFFER, DEFAULT_RING, DIRECTIONS, PRECISIONS, Capture
+from fastcap.capture import DEFAULT_BUFFER, DEFAULT_RING, DIRECTIONS, FORMATS, PRECISIONS, Capture
 from fastcap.cli import exit_codes
 from fastcap.cli.expression import read_filter
 from fastcap.cli.flags import FREE, MODE, ROTATE_SIZE, SIZE, Free, vlan_option
@@ -131,6 +131,12 @@ def _list_interfaces(ctx: click.Context, _param: click.Parameter, value: bool) -
     default="nano",
     show_default=True,
     help="Of the times in the files.",
+)
+@click.option(
+    "--format",
+    type=click.Choice(FORMATS),
+    help="Of the files; by default pcapng where PATH ends in .pcapng, else pcap. pcapng says in "
+    "the file what was lost, and where.",
 )
 @click.option(
     "--count-rejected",

@@ -25,7 +25,7 @@ _MAGICS = {
 _CONVERT = "convert it first: editcap -F {to} FILE NEW"
 # the start of a file -> what it is, what to do
 _FOREIGN = (
-    (b"\x0a\x0d\x0d\x0a", "pcapng, which is not read yet", _CONVERT.format(to="pcap")),
+    (b"\x0a\x0d\x0d\x0a", "pcapng, which is not read yet", _CONVERT.format(to="nsecpcap")),
     (b"\x1f\x8b", "compressed with gzip", "unpack it: gzip -dc FILE | fastcap … -"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd", "unpack it: zstd -dc FILE | fastcap … -"),
     (b"\x04\x22\x4d\x18", "compressed with lz4", "unpack it: lz4 -dc FILE | fastcap … -"),

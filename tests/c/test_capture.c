@@ -25,6 +25,10 @@ static struct wire wires[MOST_FRAMES];
 static uint32_t wire_count;
 static uint8_t *memory; /* of the ring */
 static uint32_t block_count;
+/* Frames are missing before a block of the ring, whose first frame is the wire `gap_wire`. */
+static uint64_t gap_frames; /* 0: none are */
+static uint32_t gap_block;
+static uint32_t gap_wire;
 
 struct file {
     struct made made;
@@ -34,6 +38,8 @@ struct file {
     bool ended;
     size_t next; /* where its next record begins, or the one of which a part is there */
     size_t tail; /* bytes of that part */
+    struct fc_gap gap;
+    uint32_t gaps;
 };
 static struct file out[MOST_FILES];
 static uint64_t out_count;
@@ -45,34 +51,52 @@ static uint32_t fill_ring(uint32_t first) {
     block_count = 0;
     while (at < wire_count && block_count < MOST_BLOCKS) {
         uint8_t *block = memory + (size_t)block_count++ * BLOCK;
+        bool behind_gap = gap_frames > 0 && block_count > gap_block;
+        if (block_count - 1 == gap_block)
+            gap_wire = at;
         block_begin(block);
         while (at < wire_count && block_add(block, BLOCK, &wires[at]))
             at++;
         block_end(block);
+        if (behind_gap)
+            block_descriptor(block)->hdr.bh1.block_status |= TP_STATUS_LOSING;
     }
     return at - first;
 }
 
-static size_t end_of_record(const struct file *file, size_t at) {
-    return at + 16 + fc_load32(file->made.bytes + at + 8);
+/* Of a record that is there as far as its lengths. */
+static size_t end_of_record(const struct file *file, size_t at, bool pcapng) {
+    const uint8_t *record = file->made.bytes + at;
+    return at + (pcapng ? fc_load32(record + 4) : 16 + fc_load32(record + 8));
 }
 
 /* What a chunk, which is in the file by now, says of records that lie in two. */
-static void check_ends(struct file *file, const struct fc_chunk *chunk) {
+static void check_ends(struct file *file, const struct fc_chunk *chunk, bool pcapng) {
     size_t start = file->made.length - chunk->length;
     size_t head = 0;
     if (start == 0)
-        file->next = 24;
+        file->next = sizeof HEADER;
     if (file->tail > 0) {
-        file->next = end_of_record(file, file->next);
+        file->next = end_of_record(file, file->next, pcapng);
         head = file->next - start;
     }
     CHECK_IS(chunk->head, head);
     while (file->next + 16 <= file->made.length &&
-           end_of_record(file, file->next) <= file->made.length)
-        file->next = end_of_record(file, file->next);
+           end_of_record(file, file->next, pcapng) <= file->made.length)
+        file->next = end_of_record(file, file->next, pcapng);
     file->tail = file->made.length - file->next;
     CHECK_IS(chunk->tail, file->tail);
+}
+
+static void take_gaps(struct file *file, const struct fc_chunk *chunk) {
+    CHECK_IS(chunk->gaps_left_out, 0);
+    for (uint32_t i = 0; i < chunk->gap_count; i++) {
+        /* behind all records stands only what no further one comes behind */
+        CHECK(chunk->gaps[i].record < chunk->frames || (chunk->ends && chunk->gaps[i].ns == 0));
+        file->gap = chunk->gaps[i];
+        file->gap.record += file->frames;
+        file->gaps++;
+    }
 }
 
 static void take_chunks(struct fc_capture *capture) {
@@ -90,7 +114,8 @@ static void take_chunks(struct fc_capture *capture) {
             out_count = chunk->file + 1;
         CHECK(!file->ended); /* nothing comes behind the end */
         made_append(&file->made, chunk->bytes, chunk->length);
-        check_ends(file, chunk);
+        check_ends(file, chunk, capture->settings.format.pcapng);
+        take_gaps(file, chunk);
         if (chunk->frames > 0 && (file->frames == 0 || chunk->first_ns < file->first_ns))
             file->first_ns = chunk->first_ns;
         if (chunk->frames > 0 && (file->frames == 0 || chunk->last_ns > file->last_ns))
@@ -133,14 +158,17 @@ static void forget_files(struct file *files, uint64_t *count) {
 /* Runs a capture over all wires in one ring; they must fit. */
 static struct fc_capture_account run(const struct fc_capture_settings *settings) {
     static struct fc_capture capture;
+    struct fc_ring_statistics told = {.dropped = gap_frames, .full = gap_frames > 0};
     struct fc_capture_account account;
     forget_files(out, &out_count);
     CHECK_IS(fill_ring(0), wire_count);
     fc_capture_init(&capture, settings);
     fc_ring_over(&capture.ring, memory, BLOCK, block_count);
+    capture.ring.told = &told;
     CHECK_IS(fc_queue_open(&capture.queue, CHUNK, FC_CAPTURE_SLACK, CHUNKS), FC_OK);
     run_to_the_end(&capture);
     fc_capture_read_account(&capture, &account);
+    CHECK_IS(account.dropped, gap_frames);
     CHECK_IS(account.read, account.rejected + account.after_limit + account.kept);
     CHECK_IS(fc_ring_fill(&capture.ring), 0);
     fc_capture_close(&capture);
@@ -158,8 +186,34 @@ static struct file *new_file(void) {
     return file;
 }
 
+static void append32(struct made *made, uint32_t value) {
+    made_append(made, (const uint8_t *)&value, sizeof value);
+}
+
+/* An enhanced packet block. */
+static void add_block(struct made *made, int64_t ticks, const uint8_t *bytes, uint32_t captured,
+                      uint32_t length, uint64_t missing) {
+    uint32_t padding = captured % 4 == 0 ? 0 : 4 - captured % 4;
+    uint32_t size = 8 + 20 + captured + padding + (missing > 0 ? 4 + 8 + 4 : 0) + 4;
+    append32(made, 6);
+    append32(made, size);
+    append32(made, 0);
+    append32(made, (uint32_t)(ticks >> 32));
+    append32(made, (uint32_t)ticks);
+    append32(made, captured);
+    append32(made, length);
+    made_append(made, bytes, captured);
+    made_append(made, (const uint8_t[4]){0}, padding);
+    if (missing > 0) {
+        append32(made, 4 | 8 << 16);
+        made_append(made, (const uint8_t *)&missing, 8);
+        append32(made, 0);
+    }
+    append32(made, size);
+}
+
 static void add_record(struct file *file, const struct wire *wire,
-                       const struct fc_capture_settings *settings) {
+                       const struct fc_capture_settings *settings, uint64_t missing) {
     uint32_t tag = wire->tagged ? 4 : 0;
     uint8_t stripped[sizeof wire->bytes];
     const uint8_t *bytes = wire->bytes;
@@ -184,10 +238,19 @@ static void add_record(struct file *file, const struct wire *wire,
         captured = fc_slice_length(&settings->slice, &frame);
     }
     uint32_t fraction = (uint32_t)(wire->ns % 1000000000);
-    int64_t ns = settings->nanoseconds ? wire->ns : wire->ns / 1000 * 1000;
-    made_header(&file->made, false, (uint32_t)(wire->ns / 1000000000),
-                settings->nanoseconds ? fraction : fraction / 1000, captured, length);
-    made_append(&file->made, bytes, captured);
+    int64_t ns = settings->format.nanoseconds ? wire->ns : wire->ns / 1000 * 1000;
+    if (settings->format.pcapng) {
+        add_block(&file->made, ns / (settings->format.nanoseconds ? 1 : 1000), bytes, captured,
+                  length, missing);
+    } else {
+        made_header(&file->made, false, (uint32_t)(wire->ns / 1000000000),
+                    settings->format.nanoseconds ? fraction : fraction / 1000, captured, length);
+        made_append(&file->made, bytes, captured);
+    }
+    if (missing > 0) {
+        file->gap = (struct fc_gap){.record = file->frames, .frames = missing, .ns = ns};
+        file->gaps++;
+    }
     if (file->frames == 0 || ns < file->first_ns)
         file->first_ns = ns;
     if (file->frames == 0 || ns > file->last_ns)
@@ -195,10 +258,11 @@ static void add_record(struct file *file, const struct wire *wire,
     file->frames++;
 }
 
-static size_t record_size(const struct wire *wire, const struct fc_capture_settings *settings) {
+static size_t record_size(const struct wire *wire, const struct fc_capture_settings *settings,
+                          uint64_t missing) {
     static struct file scratch;
     scratch.made.length = 0;
-    add_record(&scratch, wire, settings);
+    add_record(&scratch, wire, settings, missing);
     return scratch.made.length;
 }
 
@@ -211,7 +275,9 @@ static void expect(const struct fc_capture_settings *settings) {
         file = new_file();
     for (uint32_t i = 0; i < wire_count && i < settings->limit; i++) {
         const struct wire *wire = &wires[i];
-        uint64_t size = record_size(wire, settings);
+        uint64_t missing =
+            gap_frames > 0 && gap_block < block_count && i == gap_wire ? gap_frames : 0;
+        uint64_t size = record_size(wire, settings, missing) + settings->trailer_length;
         int64_t now = settings->rotate_ns ? wire->ns / (int64_t)settings->rotate_ns : 0;
         if (file == NULL || now != interval)
             file = new_file();
@@ -219,7 +285,11 @@ static void expect(const struct fc_capture_settings *settings) {
                  file->made.length + size > settings->rotate_bytes)
             file = new_file();
         interval = now;
-        add_record(file, wire, settings);
+        add_record(file, wire, settings, missing);
+    }
+    if (gap_frames > 0 && gap_block >= block_count && file != NULL) {
+        file->gap = (struct fc_gap){.record = file->frames, .frames = gap_frames};
+        file->gaps++;
     }
 }
 
@@ -230,6 +300,10 @@ static void compare(void) {
         CHECK_IS(out[i].frames, expected[i].frames);
         if (out[i].made.length == expected[i].made.length)
             CHECK(memcmp(out[i].made.bytes, expected[i].made.bytes, out[i].made.length) == 0);
+        CHECK_IS(out[i].gaps, expected[i].gaps);
+        CHECK_IS(out[i].gap.record, expected[i].gap.record);
+        CHECK_IS(out[i].gap.frames, expected[i].gap.frames);
+        CHECK_IS(out[i].gap.ns, expected[i].gap.ns);
         if (out[i].frames > 0 && expected[i].frames > 0) {
             CHECK_IS(out[i].first_ns, expected[i].first_ns);
             CHECK_IS(out[i].last_ns, expected[i].last_ns);
@@ -238,9 +312,10 @@ static void compare(void) {
 }
 
 static const struct fc_capture_settings PLAIN = {
-    .header = "the header of every file",
+    .header = HEADER,
+    .header_length = sizeof HEADER,
     .snaplen = 262144,
-    .nanoseconds = true,
+    .format = {.nanoseconds = true},
     .ethernet = true,
     .flush_ns = 1000000000,
     .limit = UINT64_MAX,
@@ -263,13 +338,17 @@ static void files_are_those_of_a_slow_walk(void) {
     static const uint64_t intervals[] = {0, 1, 1000, 1000000, 50000000};
     for (int round = 0; round < 300; round++) {
         struct fc_capture_settings settings = PLAIN;
-        settings.nanoseconds = random_below(2);
+        settings.format.nanoseconds = random_below(2);
         settings.ethernet = random_below(4) > 0;
         settings.eager = random_below(3) == 0;
         settings.snaplen = random_below(2) ? 80 : 1 + random_below(3000);
         settings.rotate_bytes = sizes[random_below(sizeof sizes / sizeof *sizes)];
         settings.rotate_ns = intervals[random_below(sizeof intervals / sizeof *intervals)];
         settings.eager &= settings.rotate_ns == 0;
+        settings.format.pcapng = random_below(2);
+        settings.trailer_length = settings.format.pcapng ? random_below(200) : 0;
+        gap_frames = random_below(2) ? 1 + random32() : 0;
+        gap_block = random_below(8);
         check_about("round %d: snaplen %u, bytes %u, ns %u", round, settings.snaplen,
                     (unsigned)settings.rotate_bytes, (unsigned)settings.rotate_ns);
         make_wires(random_below(1000), settings.snaplen, 1 + random_below(3000000));
@@ -278,6 +357,24 @@ static void files_are_those_of_a_slow_walk(void) {
         expect(&settings);
         compare();
     }
+    gap_frames = 0;
+}
+
+static void a_mark_goes_with_its_record_into_the_chunk_where_that_ends(void) {
+    for (int round = 0; round < 100; round++) {
+        struct fc_capture_settings settings = PLAIN;
+        settings.format.pcapng = random_below(2);
+        gap_frames = 1;
+        gap_block = random_below(4);
+        check_about("round %d", round);
+        make_wires(500, 262144, 1000);
+        for (uint32_t i = 0; i < wire_count; i++)
+            wires[i].length = 1400 + random_below(300);
+        run(&settings);
+        expect(&settings);
+        compare();
+    }
+    gap_frames = 0;
 }
 
 static void a_snaplen_counts_bytes_on_the_wire(void) {
@@ -311,7 +408,7 @@ static void late_frames_go_to_the_file_of_their_time(void) {
     new_file();
     new_file();
     for (uint32_t i = 0; i < wire_count; i++)
-        add_record(&expected[offsets[i] / second], &wires[i], &settings);
+        add_record(&expected[offsets[i] / second], &wires[i], &settings, 0);
     compare();
 }
 
@@ -378,7 +475,7 @@ static void a_slice_ends_frames_before_files_are_measured(void) {
         settings.slice.ethernet = true;
         settings.snaplen = random_below(2) ? 262144 : 10 + random_below(70);
         settings.rotate_bytes = random_below(3) ? 200 + random_below(3000) : 0;
-        settings.nanoseconds = random_below(2);
+        settings.format.nanoseconds = random_below(2);
         settings.limit = random_below(3) ? UINT64_MAX : 1 + random_below(300);
         check_about("round %d: l%u+%u, snaplen %u, bytes %u", round, settings.slice.layer,
                     settings.slice.more, settings.snaplen, (unsigned)settings.rotate_bytes);
@@ -558,6 +655,7 @@ int main(int count, char **arguments) {
     random_seed(random_seed_argument(count, arguments));
     memory = block_new((size_t)BLOCK * MOST_BLOCKS);
     TEST(files_are_those_of_a_slow_walk);
+    TEST(a_mark_goes_with_its_record_into_the_chunk_where_that_ends);
     TEST(a_snaplen_counts_bytes_on_the_wire);
     TEST(late_frames_go_to_the_file_of_their_time);
     TEST(a_clock_that_steps_loses_nothing_and_mixes_no_intervals);

@@ -19,6 +19,8 @@ enum {
     SERIAL = 30, /* where it is in a frame */
 };
 
+static const uint8_t HEADER[FC_PCAP_FILE_HEADER] = {0};
+
 struct play {
     struct fc_capture capture;
     uint8_t *memory;
@@ -144,8 +146,10 @@ static void everything_arrives(uint64_t rotate_bytes, uint64_t rotate_ns, uint32
     void *failed;
     play = (struct play){.memory = block_new((size_t)BLOCK * BLOCKS)};
     struct fc_capture_settings settings = {
+        .header = HEADER,
+        .header_length = sizeof HEADER,
         .snaplen = 80,
-        .nanoseconds = true,
+        .format = {.nanoseconds = true},
         .ethernet = true,
         .rotate_bytes = rotate_bytes,
         .rotate_ns = rotate_ns,

@@ -60,9 +60,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct fc_ring ring;
     size_t length;
     uint8_t flags = take_byte(&input);
+    static const uint8_t header[FC_PCAP_FILE_HEADER];
     struct fc_capture_settings settings = {
+        .header = header,
+        .header_length = sizeof header,
         .snaplen = 1 + 17 * (uint32_t)take_byte(&input),
-        .nanoseconds = flags & 1,
+        .format = {.nanoseconds = flags & 1},
         .ethernet = flags & 2,
         .eager = true,
         .flush_ns = UINT64_MAX,

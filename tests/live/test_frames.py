@@ -253,7 +253,10 @@ def test_the_json_report_has_the_shape_that_scripts_rely_on(
     assert account["buffer_high_water"] >= 24 + 10 * 96
     assert account["longest_block_wait_us"] >= 0
     (output,) = told["outputs"]
-    assert list(output) == ["path", "frames", "bytes", "first_ns", "last_ns", "first", "last"]
+    assert list(output) == [
+        "path", "frames", "bytes", "first_ns", "last_ns", "first", "last", "frames_dropped_within",
+        "gaps",
+    ]  # fmt: skip
     assert output["frames"] == 10
     assert output["bytes"] == 24 + 10 * 96
     assert "10 frames received, 10 written" in ended.err
