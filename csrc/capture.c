@@ -355,6 +355,93 @@ static void take_frame(struct fc_capture *capture, const struct fc_ring_frame *f
         keep_frame(capture, frame, &whole);
 }
 
+/* ---- Runs of plain frames ---------------------------------------------------------------- */
+
+/* Nothing is to be decided about a frame but where it goes. */
+static bool is_plain(const struct fc_capture_settings *settings) {
+    return settings->program == NULL && settings->slice.layer == 0 && !settings->format.pcapng;
+}
+
+/* Copies what is mostly a few headers in whole words, beyond the end where `room` bytes may be read
+ * from there on; behind a chunk there is always room to write. */
+static void copy_short(uint8_t *to, const uint8_t *from, uint32_t length, size_t room) {
+    enum { WORD = 16, MOST = 8 * WORD };
+    uint32_t rounded = (length + WORD - 1) / WORD * WORD;
+    if (length > MOST || rounded > room) {
+        memcpy(to, from, length);
+        return;
+    }
+    for (uint32_t at = 0; at < rounded; at += WORD)
+        memcpy(to + at, from + at, WORD);
+}
+
+/* Takes frames as long as they go into the chunk that is filled, and then does what take_frame
+ * would have done for each, with all that changes held in registers: frame bytes could alias
+ * anything. True with the frame that has to be taken by itself, false at the end of the block. */
+static bool take_plain_frames(struct fc_capture *capture, struct fc_ring_block *block,
+                              struct fc_ring_frame *frame) {
+    const struct fc_capture_settings *settings = &capture->settings;
+    struct fc_capture_account *counts = &capture->counts;
+    struct fc_capture_lane *lane = &capture->current;
+    struct fc_chunk *chunk = lane->chunk;
+    if (chunk == NULL || capture->missing > 0)
+        return fc_ring_next_frame(block, frame);
+    const uint32_t snaplen = settings->snaplen;
+    const uint32_t longest = capture->longest_now;
+    const bool nanoseconds = settings->format.nanoseconds;
+    const uint64_t most = settings->limit - counts->kept; /* the limit is not passed, see run */
+    const struct fc_capture_lane before = *lane;
+    struct fc_ring_block walk = *block;
+    int64_t first_ns = chunk->frames > 0 ? chunk->first_ns : INT64_MAX;
+    int64_t last_ns = chunk->frames > 0 ? chunk->last_ns : INT64_MIN;
+    uint8_t *at = chunk->bytes + chunk->length;
+    size_t left = before.full_at > chunk->length ? before.full_at - chunk->length : 0;
+    uint64_t room = before.room;
+    uint64_t frames = 0;
+    uint64_t wire_bytes = 0;
+    uint64_t oversize = 0;
+    bool more;
+    while ((more = fc_ring_next_frame(&walk, frame))) {
+        int64_t ns = (int64_t)frame->seconds * SECOND + (int64_t)frame->nanoseconds;
+        struct wire_frame whole = as_on_the_wire(capture, frame);
+        uint32_t captured = whole.captured < snaplen ? whole.captured : snaplen;
+        uint32_t size = FC_PCAP_RECORD_HEADER + captured;
+        if (!lane_holds(&before, ns) || size > room || size >= left || frames == most)
+            break;
+        fc_record_begin_pcap(at, nanoseconds, frame->seconds, frame->nanoseconds, captured,
+                             whole.wire);
+        if (whole.tagged)
+            copy_frame(at + FC_PCAP_RECORD_HEADER, frame, &whole, captured);
+        else
+            copy_short(at + FC_PCAP_RECORD_HEADER, frame->bytes, captured,
+                       walk.length - (size_t)(frame->bytes - walk.bytes));
+        if (!nanoseconds)
+            ns -= frame->nanoseconds % 1000;
+        first_ns = ns < first_ns ? ns : first_ns;
+        last_ns = ns > last_ns ? ns : last_ns;
+        at += size;
+        left -= size;
+        room -= size;
+        frames++;
+        wire_bytes += whole.wire;
+        oversize += whole.wire > longest;
+    }
+    *block = walk;
+    if (frames > 0) {
+        chunk->length = (size_t)(at - chunk->bytes);
+        chunk->frames += frames;
+        chunk->first_ns = first_ns;
+        chunk->last_ns = last_ns;
+        lane->room = room;
+        lane->empty = false;
+        counts->read += frames;
+        counts->kept += frames;
+        counts->kept_wire_bytes += wire_bytes;
+        counts->oversize += oversize;
+    }
+    return more;
+}
+
 /* ---- Blocks ------------------------------------------------------------------------------ */
 
 /* The clock that stamps frames may be set meanwhile; no block waits for longer than the ring has
@@ -391,7 +478,8 @@ static bool take_block(struct fc_capture *capture) {
     if (fc_loss_is_news(&capture->loss, &block))
         read_statistics(capture);
     capture->missing += fc_loss_before_block(&capture->loss);
-    while (fc_ring_next_frame(&block, &frame))
+    const bool plain = is_plain(&capture->settings);
+    while (plain ? take_plain_frames(capture, &block, &frame) : fc_ring_next_frame(&block, &frame))
         take_frame(capture, &frame);
     end_what_is_over(capture, block.last_ns);
     give_back(capture);

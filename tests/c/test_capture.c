@@ -631,6 +631,32 @@ static void frames_that_are_too_long_are_counted(void) {
     fc_capture_close(&capture);
 }
 
+/* Short frames are copied in whole words. */
+static void the_last_frame_may_end_with_its_block(void) {
+    struct fc_capture_settings settings = PLAIN;
+    static struct fc_capture capture;
+    uint8_t *block = block_new(BLOCK);
+    make_wires(204, 262144, 1000);
+    block_begin(block);
+    for (uint32_t i = 0; i < wire_count; i++) {
+        wires[i].tagged = false;
+        wires[i].length = i == 0 ? 158 : 78; /* 240 and 160 bytes of the block */
+        random_fill(wires[i].bytes, wires[i].length);
+        CHECK(block_add(block, BLOCK, &wires[i]));
+    }
+    CHECK_IS(block_descriptor(block)->hdr.bh1.blk_len, BLOCK);
+    block_end(block);
+    forget_files(out, &out_count);
+    fc_capture_init(&capture, &settings);
+    fc_ring_over(&capture.ring, block, BLOCK, 1);
+    CHECK_IS(fc_queue_open(&capture.queue, CHUNK, FC_CAPTURE_SLACK, CHUNKS), FC_OK);
+    run_to_the_end(&capture);
+    expect(&settings);
+    compare();
+    fc_capture_close(&capture);
+    free(block);
+}
+
 static void a_capture_of_nothing_has_a_file_only_where_one_was_asked_for(void) {
     struct fc_capture_settings settings = PLAIN;
     wire_count = 0;
@@ -665,6 +691,7 @@ int main(int count, char **arguments) {
     TEST(blocks_that_lie_are_survived_and_counted);
     TEST(a_ring_that_is_replaced_costs_no_frame);
     TEST(frames_that_are_too_long_are_counted);
+    TEST(the_last_frame_may_end_with_its_block);
     TEST(a_capture_of_nothing_has_a_file_only_where_one_was_asked_for);
     forget_files(out, &out_count);
     forget_files(expected, &expected_count);
