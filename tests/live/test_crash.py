@@ -49,7 +49,7 @@ class Folder:
 
 
 @pytest.mark.parametrize(
-    "rounds", [ROUNDS, pytest.param(50, marks=pytest.mark.slow)], ids=["few", "many"]
+    "rounds", [ROUNDS, pytest.param(100, marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_kill_9_at_any_moment_leaves_whole_files_and_the_next_start_ends_the_others(
     network: Network, tmp_path: Path, rng: random.Random, rounds: int
