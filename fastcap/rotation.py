@@ -24,7 +24,7 @@ from fastcap.disk import Disk, Trouble
 from fastcap.errors import FastcapError, Interrupted, OutputError
 from fastcap.outputs import Target, open_in_place, refusal
 from fastcap.segments import Gap, Gaps, Segment, Span
-from fastcap.series import BARE, Series, cut, end_at_last_record
+from fastcap.series import BARE, Series, cut, end_at_last_record, is_gone
 
 _WAIT_MS = 500
 _RETRY = 1.0  # seconds until a file that got no name is named again
@@ -493,7 +493,7 @@ class Rotation:
         if self.disk is None or self.disk.stops or not isinstance(error, OSError):
             return False
         path = self._path_of(complete)
-        if isinstance(error, FileExistsError) or not os.path.lexists(path):
+        if isinstance(error, FileExistsError) or is_gone(path):
             return False
         self._naming.goes_on(path, error, "it gets its name when that works again")
         return True

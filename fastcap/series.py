@@ -290,6 +290,17 @@ def _delete(path: str) -> None:
         os.unlink(path)
 
 
+def is_gone(path: str) -> bool:
+    """Whether nothing has this path; where nobody may look something is believed to."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def _is_there(fd: int, path: str) -> bool:
     """Whether the open file has this path; where nobody may look it is believed to."""
     try:
