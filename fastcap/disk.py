@@ -78,11 +78,12 @@ class Disk:
         self.trouble = Trouble(on_note)
         self.keeps_too_little = False
 
-    def keep_free(self) -> None:
-        """Deletes the oldest files while too little is free."""
+    def keep_free(self, coming: int) -> None:
+        """Deletes the oldest files while too little would be free behind a write of so many
+        bytes."""
         if self.keep is None:
             return
-        while (free := self._free()) is not None and free < self.keep:
+        while (free := self._free()) is not None and free < self.keep + coming:
             if not self._delete():
                 if not self.keeps_too_little:
                     self.on_note(

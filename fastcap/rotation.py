@@ -222,7 +222,8 @@ class Rotation:
 
     def _insist(self, chunk: Chunk, disk: Disk) -> int:
         """Tries again while the disk refuses, as long as there is room for frames to wait in."""
-        disk.keep_free()
+        with memoryview(chunk) as view:
+            disk.keep_free(view.nbytes)
         while True:
             try:
                 written = self._write(chunk)
