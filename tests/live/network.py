@@ -170,7 +170,7 @@ class Network:
         sender = self.sending(count, size, stderr=subprocess.PIPE, **options)
         said, problem = sender.communicate(timeout=LONGEST_WAIT)
         assert (sender.returncode, said) == (0, f"{count}\n"), problem
-        _let_receive()
+        let_receive()
 
     def sending(
         self, count: int, size: int = 80, *, interface: str = NEAR, rate: int = 0, first: int = 0,
@@ -225,7 +225,7 @@ def _new_namespace() -> tuple[subprocess.Popen[str], list[str]]:
     pytest.skip("no network namespace here: " + "; ".join(reasons))
 
 
-def _let_receive() -> None:
+def let_receive() -> None:
     """What was sent may wait for its processor to receive it, when that is busy."""
     for processor in _backlogs():
         wait_until(lambda number=processor: not _backlogs()[number], "frames were not received")  # type: ignore[misc]
