@@ -445,11 +445,13 @@ static bool take_plain_frames(struct fc_capture *capture, struct fc_ring_block *
 /* ---- Blocks ------------------------------------------------------------------------------ */
 
 /* The clock that stamps frames may be set meanwhile; no block waits for longer than the ring has
- * not been empty. */
+ * not been empty. One that was handed over because time was up was so at most two timeouts behind
+ * its last frame (net/packet/af_packet.c: the first may find that the block is new): it waited at
+ * least since then. */
 static void note_wait(struct fc_capture *capture, const struct fc_ring_block *block) {
-    if (block->timed_out) /* then its last frame says nothing of when it was handed over */
-        return;
     int64_t waited = now_of(CLOCK_REALTIME) - block->last_ns;
+    if (block->timed_out)
+        waited -= 2 * FC_RING_TIMEOUT_MS * MILLISECOND;
     int64_t most = now_of(CLOCK_MONOTONIC) - capture->empty_at;
     if (waited > most)
         waited = most;

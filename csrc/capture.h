@@ -56,7 +56,7 @@ struct fc_capture_account {
     uint64_t kept;             /* of these, those handed over to the writer */
     uint64_t kept_wire_bytes;  /* their length on the wire */
     uint64_t counted;          /* frames that the counting socket saw */
-    uint64_t longest_wait_ns;  /* from a full block's last frame until it was taken */
+    uint64_t longest_wait_ns;  /* from when a block was handed over until it was taken, at least */
     uint64_t waits_for_writer; /* times that no chunk was empty */
     uint64_t link_downs;       /* times that the interface went down */
     uint64_t oversize;         /* frames longer than fc_capture_set_longest allows */

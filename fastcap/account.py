@@ -18,7 +18,8 @@ class Account(NamedTuple):
     from the ring, and not in any file because of an error there. `frames_rejected_filter`: None
     where only the kernel knows. `bytes_received`: length on the wire of the frames that were kept.
     `buffer_high_water`: the most bytes of the buffer that were in use, in whole chunks.
-    `longest_block_wait_us`: the longest that a full ring block waited for the reader, microseconds.
+    `longest_block_wait_us`: the longest that a ring block waited for the reader, microseconds; up
+    to 120 ms less where it was not full.
     `frames_oversize`: of those that were read, the ones that are longer than the interface's MTU
     allows: several may be merged in one.
     """

@@ -53,6 +53,21 @@ def test_a_process_that_is_stopped_for_a_while_loses_nothing_for_which_the_ring_
     assert ended.longest_block_wait_us >= stopped_us  # of the blocks that were full before
 
 
+def test_a_stop_is_told_as_well_where_frames_are_so_few_that_no_block_is_full(
+    network: Network, tmp_path: Path
+) -> None:
+    capture = network.capture(tmp_path / "net1.pcap", "-C", "1M")
+    capture.send_signal(signal.SIGSTOP)
+    network.send(100)
+    time.sleep(0.5)
+    capture.send_signal(signal.SIGCONT)
+    network.send(100, first=100)
+    ended = capture.end()
+    ended.check_account(sent=200)
+    assert check_found(ended, tmp_path) == list(range(200))
+    assert ended.longest_block_wait_us >= 380_000
+
+
 def test_where_the_ring_has_no_room_for_a_stop_exactly_the_frames_that_are_told_are_missing(
     network: Network, tmp_path: Path
 ) -> None:
