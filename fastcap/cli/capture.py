@@ -9,6 +9,8 @@ import select
 import signal
 import sys
 import time
+from collections import deque
+from collections.abc import Collection
 from typing import Any
 
 import click
@@ -29,6 +31,7 @@ from fastcap.segments import Segment
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 _TICK = 1.0  # seconds
 _WOKEN = 0  # among the numbers of signals: the capture has ended
+_MOST_OUTPUTS = 10_000  # that --json tells, the newest: a capture of months does not grow by them
 _SAME_STOP = 1.0  # seconds; sudo and timeout send one Ctrl-C twice
 
 
@@ -245,7 +248,7 @@ def command(
     options["group"] = None if group is None else group_of(group)
     if keep_free is not None:
         options["keep_free"] = keep_free.of(write)
-    segments: list[Segment] = []
+    segments: deque[Segment] = deque(maxlen=_MOST_OUTPUTS)
     with _Signals() as signals:
         if wait_interface and not _is_there(interface, signals):
             return exit_codes.INTERRUPTED
@@ -376,7 +379,7 @@ def _what(capture: Capture) -> str:
 # ---- At the end -------------------------------------------------------------------------------
 
 
-def _report(capture: Capture, segments: list[Segment], as_json: bool) -> int:
+def _report(capture: Capture, segments: Collection[Segment], as_json: bool) -> int:
     try:
         result = capture.result()
     finally:
@@ -394,7 +397,7 @@ def _report(capture: Capture, segments: list[Segment], as_json: bool) -> int:
     return exit_codes.DAMAGED if lost else exit_codes.OK
 
 
-def _print_json(capture: Capture, segments: list[Segment]) -> None:
+def _print_json(capture: Capture, segments: Collection[Segment]) -> None:
     print(
         json.dumps(
             {
@@ -408,6 +411,7 @@ def _print_json(capture: Capture, segments: list[Segment]) -> None:
                 "balances": capture.balances,
                 "account": capture.account().as_json(),
                 "outputs": [segment.as_json() for segment in segments],
+                "outputs_left_out": max(0, capture.status().files - len(segments)),
             }
         )
     )

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -150,3 +151,23 @@ def test_an_interface_that_merges_frames_is_told_and_refused_if_asked(
     assert (refused.status, refused.out) == (1, "")
     assert line in refused.err
     assert not (tmp_path / "c.pcap").exists()
+
+
+_FEW = "from fastcap.cli import capture; capture._MOST_OUTPUTS = 2; from fastcap.cli.app import run"
+
+
+def test_json_tells_the_newest_files_and_how_many_it_leaves_out(
+    network: Network, tmp_path: Path
+) -> None:
+    words = [f"-i{FAR}", "-w", str(tmp_path / "net1.pcap"), "-C", "64k", "-c", "5000", "--json"]
+    capture = network.popen(
+        sys.executable, "-c", f"{_FEW}; import sys; sys.exit(run(['capture', *sys.argv[1:]]))",
+        *words, "--ring", "64M", "--buffer", "16M", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert capture.stderr is not None
+    assert "capturing on" in capture.stderr.readline()
+    network.send(5_000)
+    told = json.loads(capture.communicate(timeout=30)[0])
+    names = captures_in(tmp_path)
+    assert [os.path.basename(output["path"]) for output in told["outputs"]] == names[-2:]
+    assert told["outputs_left_out"] == len(names) - 2
