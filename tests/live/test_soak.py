@@ -217,7 +217,7 @@ def soak(network: Network, folder: Path, plan: Plan) -> str:
 
 
 def test_a_capture_stays_flat_and_exact(network: Network, tmp_path: Path) -> None:
-    soak(network, tmp_path, Plan(12, 50_000, 32, "-C 1M -G 1", 1.3, 4))
+    soak(network, tmp_path, Plan(10, 50_000, 32, "-C 1M -G 1", 1, 3))
 
 
 @pytest.mark.slow
