@@ -12,6 +12,7 @@ from fastcap import interfaces
 from fastcap.interfaces import Interface
 
 _GROUP_LINK = 1  # RTMGRP_LINK
+_MOST_WAITING = 100_000  # messages; far more than a socket holds
 _RESYNC = (errno.ENOBUFS, errno.ENOMEM)  # messages were lost
 
 
@@ -64,11 +65,23 @@ class Link:
             self._see(interface, is_there, found)
 
     def _look(self, found: list[Change]) -> None:
+        self._forget()
         there = interfaces.interfaces()
         if not self.is_gone and self.last.number not in {one.number for one in there}:
             self._see(self.last, False, found)
         for interface in there:
             self._see(interface, True, found)
+
+    def _forget(self) -> None:
+        """What waits is older than what will be asked for."""
+        for _ in range(_MOST_WAITING):
+            try:
+                self._netlink.recv(1 << 17)
+            except BlockingIOError:
+                return
+            except OSError as error:  # that messages were lost is told once
+                if error.errno not in _RESYNC:
+                    raise
 
     def _see(self, interface: Interface, is_there: bool, found: list[Change]) -> None:
         before = self.last

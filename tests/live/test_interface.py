@@ -126,7 +126,7 @@ def test_an_interface_that_comes_back_is_captured_again(
         if number != 1:  # else it is back at once
             wait_until(lambda n=number: capture.err.count(f"{FAR} is gone") == n + 1)  # type: ignore[misc]
         plug_in(network)
-        wait_until(lambda n=number: capture.err.count(f"{FAR} is back") == n + 1)  # type: ignore[misc]
+        wait_until(lambda n=number: capture.err.count("captured again") == n + 1)  # type: ignore[misc]
     ended = capture.end()
     ended.check_account(sent=8_000)
     frames = [frame for path in ended.paths for frame in read(path)]
@@ -146,7 +146,7 @@ def test_what_waits_in_the_ring_of_an_interface_that_goes_is_not_lost(
     plug_in(network)
     network.send(100, first=50_000)  # of the new interface, which nobody captures yet
     capture.send_signal(signal.SIGCONT)
-    capture.wait_for(f"{FAR} is back")
+    capture.wait_for("captured again")
     network.send(100, first=20_000)
     ended = capture.end()
     ended.check_account(sent=20_100)
