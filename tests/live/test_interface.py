@@ -279,6 +279,40 @@ def test_frames_longer_than_the_mtu_allows_are_told_once_and_counted(
     assert "ethtool -K tap0" in ended.err
 
 
+# a TCP segment of 30,000 bytes, which the card would cut to 1,448 each: TSO (linux/virtio_net.h)
+_MERGED = """
+import socket, struct, sys
+sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+sender.setsockopt(263, 15, 1)  # SOL_PACKET, PACKET_VNET_HDR
+sender.bind((sys.argv[1], 0x0800))
+body = bytes(30_000)
+how = struct.pack("=BBHHHH", 1, 1, 54, 1448, 34, 16)
+link = bytes.fromhex("020000000002" "020000000001" "0800")
+addresses = bytes.fromhex("0a000001" "0a000002")
+ip = struct.pack("!BBHHHBBH8s", 0x45, 0, 40 + len(body), 1, 0, 64, 6, 0, addresses)
+tcp = struct.pack("!HHIIBBHHH", 1, 2, 0, 0, 5 << 4, 16, 1000, 0, 0)
+for _ in range(int(sys.argv[2])):
+    sender.send(how + link + ip + tcp + body)
+"""
+
+
+def test_frames_that_were_merged_to_be_cut_by_the_card_are_told(
+    network: Network, tmp_path: Path
+) -> None:
+    network.ip("link", "set", NEAR, "mtu", 1500)
+    network.ip("link", "set", FAR, "mtu", 1500)
+    capture = network.capture(tmp_path / "x.pcap", "-s", "80")
+    done = network.run(sys.executable, "-c", _MERGED, NEAR, 7)
+    if done.returncode != 0:
+        pytest.skip(f"no merged frames to be had: {done.stderr.splitlines()[-1]}")
+    capture.wait_for("longer than its MTU of 1500 allows")
+    ended = capture.end()
+    ended.check_account(sent=7)
+    assert ended.frames_oversize == 7
+    assert [frame.wire for frame in ended.frames()] == [30_054] * 7
+    assert f"ethtool -K {FAR} gro off lro off tso off gso off" in ended.err
+
+
 # ---- The clock ----------------------------------------------------------------------------------
 
 # The clock that the capture asks is injected: frames are stamped by the kernel's own, which a test
