@@ -592,13 +592,20 @@ static bool is_set(const uint32_t *flag) {
     return __atomic_load_n(flag, __ATOMIC_RELAXED) != 0;
 }
 
+/* In the order in which they were asked for: a ring is only attached where none is, so one that
+ * waits to be attached was there before the wish to detach it. */
+static void change_rings(struct fc_capture *capture) {
+    bool detaching = __atomic_load_n(&capture->detaching, __ATOMIC_ACQUIRE) != 0;
+    if (__atomic_load_n(&capture->attaching, __ATOMIC_ACQUIRE) != 0)
+        attach(capture);
+    if (detaching)
+        detach(capture);
+}
+
 static void turn(struct fc_capture *capture) {
     if (!take_block(capture))
         idle(capture);
-    if (__atomic_load_n(&capture->detaching, __ATOMIC_ACQUIRE) != 0)
-        detach(capture);
-    if (__atomic_load_n(&capture->attaching, __ATOMIC_ACQUIRE) != 0)
-        attach(capture);
+    change_rings(capture);
     if (now_of(CLOCK_MONOTONIC) >= capture->next_statistics)
         read_statistics(capture);
     if (is_set(&capture->rotating)) {
@@ -631,6 +638,7 @@ int fc_capture_run(struct fc_capture *capture) {
     while (capture->failure == 0 && !is_set(&capture->stopping) &&
            capture->counts.kept < capture->settings.limit)
         turn(capture);
+    change_rings(capture); /* what a ring that was not attached yet holds is received too */
     drain(capture);
     note_rest(capture);
     end_all(capture);

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from fastcap import __version__, interfaces
+from fastcap import __version__, interfaces, sidecar
 from fastcap._native.cancel import Cancel
 from fastcap._native.capture import (
     LONGEST_FRAME,
@@ -28,7 +28,7 @@ from fastcap.account import Account
 from fastcap.clock import Clock
 from fastcap.disk import ON_FULL, Disk
 from fastcap.errors import FastcapError, InputError, OutputError, UsageError
-from fastcap.events import Events
+from fastcap.events import STANDARD_OUTPUT, Events
 from fastcap.filter import Filter
 from fastcap.formats import pcapng
 from fastcap.formats.linktypes import ETHERNET, name_of
@@ -37,11 +37,11 @@ from fastcap.language import kernel
 from fastcap.language.classic import packed
 from fastcap.link import Link
 from fastcap.offloads import advice, merging, offloads
-from fastcap.outputs import Target, target_of
+from fastcap.outputs import Target, refusal, target_of
 from fastcap.permissions import Permissions
 from fastcap.rotation import Closing, Rotation
 from fastcap.segments import Segment
-from fastcap.series import Series
+from fastcap.series import Series, is_numbered
 from fastcap.slices import slice_of
 from fastcap.telling import Telling
 from fastcap.waiting import NoMoreThreadsError
@@ -195,13 +195,13 @@ class Capture:
         self._is_nano = precision == "nano"
         self._plan = self._kernel_plan(direction, count_rejected)
         permissions = Permissions(mode, group)
-        before_files()
         with contextlib.ExitStack() as opened:
+            telling_to = self._open_events(events, target, permissions, opened, before_files)
             self._series = self._open_series(target, permissions, opened)
             self._telling = Telling(
                 self.account,
                 self._facts(direction=direction, precision=precision, vlan=vlan),
-                self._open_events(events, permissions, opened),
+                telling_to,
                 self._on_note,
                 in_place=target.in_place,
                 permissions=permissions,
@@ -317,6 +317,7 @@ class Capture:
         self, target: Target, permissions: Permissions, opened: contextlib.ExitStack
     ) -> Series | None:
         if target.in_place:
+            _check_in_place(target)
             return None
         series = Series(target.name, permissions)
         opened.callback(series.close)
@@ -325,13 +326,40 @@ class Capture:
         return series
 
     def _open_events(
-        self, path: str | None, permissions: Permissions, opened: contextlib.ExitStack
+        self,
+        path: str | None,
+        target: Target,
+        permissions: Permissions,
+        opened: contextlib.ExitStack,
+        before_files: Callable[[], None],
     ) -> Events | None:
+        """And gives rights up, at the moment that suits: after that only who owns standard output
+        could open it."""
+        if path != STANDARD_OUTPUT:
+            before_files()
         if path is None:
             return None
+        if path != STANDARD_OUTPUT and not target.in_place and self._writes(path, target.name):
+            raise UsageError(f"{path}: the capture writes that itself: other events, please")
         events = Events(path, self._on_note, permissions)
         opened.callback(events.close)
+        if path == STANDARD_OUTPUT:
+            before_files()
+        elif not target.in_place:
+            return events
+        if target.in_place and events.is_same(
+            os.stat(target.name) if target.fd is None else os.fstat(target.fd)
+        ):
+            raise UsageError(f"{events.name}: frames go there, so events cannot")
         return events
+
+    def _writes(self, path: str, name: str) -> bool:
+        """Whether the capture gives the name to files of its own, when `name` is that of -w."""
+        folder, base = os.path.split(os.path.realpath(path))
+        own, stem = os.path.split(os.path.realpath(name))
+        ours = {stem, sidecar.path_of(stem)}
+        base = base.removesuffix(sidecar.SUFFIX)
+        return folder == own and (base in ours or is_numbered(base, stem))
 
     def _facts(self, **more: str) -> dict[str, Any]:
         """How the capture is made."""
@@ -698,7 +726,10 @@ def _check(
     if buffer < SMALLEST_BUFFER:
         raise UsageError(f"buffer is at least {SMALLEST_BUFFER >> 20}M, not {buffer:,} bytes")
     if rotate_seconds is not None and not SMALLEST_INTERVAL <= rotate_seconds <= _LARGEST_INTERVAL:
-        raise UsageError(f"rotate_seconds is {SMALLEST_INTERVAL} or more, not {rotate_seconds}")
+        raise UsageError(
+            f"-G, rotate_seconds, is {SMALLEST_INTERVAL} to {_LARGEST_INTERVAL:,.0f} (a year), not "
+            f"{rotate_seconds:,}"
+        )
     if files is not None and rotate_bytes is None and rotate_seconds is None:
         raise UsageError("-W keeps the newest files of a series: say when a file ends, -C or -G")
     if direction not in DIRECTIONS or precision not in PRECISIONS:
@@ -710,9 +741,17 @@ def _target_of(path: str, *, rotates: bool, keeps: bool) -> Target:
     target = target_of(path)
     if target.in_place and (rotates or keeps):
         raise UsageError(f"{target.name} is written in place: it cannot rotate")
-    if not target.in_place and not rotates and os.path.lexists(target.name):
-        raise OutputError(f"{target.name}: exists; choose another name, or rotate: -C 1G")
+    if not target.in_place and not rotates:
+        for name in (target.name, sidecar.path_of(target.name)):
+            if os.path.lexists(name):
+                raise OutputError(f"{name}: exists; choose another name, or rotate: -C 1G")
     return target
+
+
+def _check_in_place(target: Target) -> None:
+    """Before the first frame: whether it may be written, by whom we are now."""
+    if target.fd is None and not os.access(target.name, os.W_OK, effective_ids=True):
+        raise refusal(target.name, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def _is_pcapng(wanted: str | None, name: str) -> bool:

@@ -42,7 +42,8 @@ class Trouble:
             return
         seconds = time.monotonic() - self.since
         self.since = None
-        lost = f"{self.frames_lost:,} frames were lost"
+        # at most: whole records at the start of a write that failed are still there
+        lost = f"{'at most ' * (self.frames_lost > 0)}{self.frames_lost:,} frames were lost"
         self._remind(f"{path}: {what} after {seconds:,.1f} s; {lost}")
 
     def _remind(self, line: str) -> None:
@@ -77,6 +78,7 @@ class Disk:
         self.on_note = on_note
         self.trouble = Trouble(on_note)
         self.keeps_too_little = False
+        self._why_not = ""
 
     def keep_free(self, coming: int) -> None:
         """Deletes the oldest files while too little would be free behind a write of so many
@@ -88,7 +90,7 @@ class Disk:
                 if not self.keeps_too_little:
                     self.on_note(
                         f"{self.series.path}: {free >> 20:,} MiB are free, {self.keep >> 20:,} "
-                        "should be, and there is no finished file of it left to delete"
+                        f"should be, and {self._why_not}"
                     )
                 self.keeps_too_little = True
                 return
@@ -120,8 +122,10 @@ class Disk:
         return told.f_bavail * told.f_frsize
 
     def _delete(self) -> bool:
-        """Whether the oldest file could be deleted."""
+        """Whether a file could be deleted, the oldest that can be."""
+        self._why_not = "there is no finished file of it left to delete"
         try:
             return self.series.delete_oldest_one()
-        except OSError:
+        except OSError as error:
+            self._why_not = f"no finished file of it can be deleted: {error.strerror}"
             return False

@@ -39,19 +39,25 @@ class Link:
         )
         self._netlink.bind((0, _GROUP_LINK))
         self._is_lost = True  # what happened before that
+        self._found: list[Change] = []  # and not told yet
 
     def changes(self, seconds: float) -> list[Change]:
-        """Those that come within so many seconds; none where `wake` is called."""
+        """Those that come within so many seconds; none where `wake` is called. OSError: what came
+        is not lost, the next call tells it, or what it led to."""
         if not self._is_lost:
             select.select([self._netlink, self._wakes], [], [], seconds)
-        found: list[Change] = []
         with contextlib.suppress(BlockingIOError):
             while not self._is_lost:
-                self._receive(found)
+                self._receive(self._found)
         if self._is_lost:
+            self._look(self._found)
             self._is_lost = False
-            self._look(found)
+        found, self._found = self._found, []
         return found
+
+    def ask_again(self) -> None:
+        """What happened may not have been seen."""
+        self._is_lost = True
 
     def _receive(self, found: list[Change]) -> None:
         try:

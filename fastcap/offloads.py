@@ -27,7 +27,8 @@ _MERGING_OUT = ("tso",)  # those that go out are cut behind the capture; gso cut
 
 
 def offloads(interface: str) -> dict[str, bool]:
-    """Which are on, by ethtool's names; one that the driver does not tell is left out."""
+    """Which are on, by ethtool's names; one that the driver does not tell is left out. OSError
+    where nobody can be asked."""
     found = {}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
         for name, (command, bit) in _SETTINGS.items():

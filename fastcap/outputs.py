@@ -39,7 +39,7 @@ _WAY_OUT = {
     errno.ENOSPC: "; make room, or write elsewhere",
     errno.EDQUOT: "; make room, or write elsewhere",
     errno.ENOENT: "; create the directory first",
-    errno.EACCES: "; write elsewhere, or run as its owner or as root",
+    errno.EACCES: "; write elsewhere, or as its owner",
     errno.EROFS: "; write elsewhere",
     errno.EFBIG: "; split it: --output-size 2G",
 }
@@ -50,10 +50,7 @@ class ClosedPipe(Exception):
 
 
 def refusal(name: str, error: OSError) -> OutputError:
-    way_out = _WAY_OUT.get(error.errno or 0, "")
-    if error.errno == errno.EACCES and os.geteuid() == 0:
-        way_out = "; write elsewhere, or as its owner"  # root without its capabilities, or NFS's
-    return OutputError(f"{name}: {why(error)}{way_out}")
+    return OutputError(f"{name}: {why(error)}{_WAY_OUT.get(error.errno or 0, '')}")
 
 
 # ---- Before anything is touched ---------------------------------------------------------------

@@ -12,6 +12,7 @@ import pwd
 from fastcap.errors import UsageError
 
 _NET_RAW = 13  # CAP_NET_RAW
+_LARGEST_NUMBER = 0xFFFFFFFE  # of a user or group
 _LAST = 63  # no kernel has more capabilities
 _VERSION_3 = 0x20080522  # of struct __user_cap_header_struct
 _KEEPCAPS, _CAPBSET_DROP, _NO_NEW_PRIVS, _AMBIENT, _AMBIENT_CLEAR_ALL = 8, 24, 38, 47, 4
@@ -21,7 +22,7 @@ def group_of(name: str) -> int:
     """Its number. UsageError where there is none of that name."""
     with contextlib.suppress(KeyError):
         return grp.getgrnam(name).gr_gid
-    if name.isdecimal():
+    if name.isdecimal() and int(name) <= _LARGEST_NUMBER:
         return int(name)
     raise UsageError(f"--group {name}: no such group")
 
@@ -58,7 +59,7 @@ def drop(user: str | None = None, group: int | None = None) -> None:
 def _account_of(user: str) -> pwd.struct_passwd:
     try:
         return pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
-    except KeyError:
+    except (KeyError, OverflowError):
         raise UsageError(f"--user {user}: no such user") from None
 
 
@@ -74,7 +75,11 @@ def _refusal(account: pwd.struct_passwd | None, group: int | None, error: OSErro
     if account is not None:
         why = "only root may do that" if error.errno == errno.EPERM else error.strerror
         return UsageError(f"--user {account.pw_name}: {why}")
-    return UsageError(f"--group {group}: you are not in it, and not root")
+    try:
+        name = grp.getgrgid(group or 0).gr_name
+    except KeyError:
+        name = str(group)
+    return UsageError(f"--group {name}: you are not in it, and not root")
 
 
 def _keep_one(libc: ctypes.CDLL) -> None:

@@ -166,6 +166,7 @@ class Rotation:
         # The finisher's own:
         self._nameless: deque[_Complete] = deque()
         self._naming = Trouble(on_note)
+        self._told_undeletable: set[str] = set()
 
     # ---- The thread ---------------------------------------------------------------------------
 
@@ -243,7 +244,7 @@ class Rotation:
         none. OSError; then some of the chunk may be there."""
         file = self._open.get(chunk.file) or self._begin(chunk.file)
         if self.series is not None and not self.series.holds(file.sequence, file.fd):
-            file = self._begin_again(chunk.file, file, self.series)
+            file = self._begin_again(chunk.file, file)
         if file.is_torn:
             file.cut(file.sound)
         file.is_torn = True
@@ -291,6 +292,7 @@ class Rotation:
             file = self._open_in_place()
         else:
             if number in self._again:
+                self.series.renew()
                 file = self._create(self.series, self._again[number])
                 del self._again[number]
             else:
@@ -303,7 +305,7 @@ class Rotation:
         self._begun.append(file)
         return file
 
-    def _begin_again(self, number: int, file: _File, series: Series) -> _File:
+    def _begin_again(self, number: int, file: _File) -> _File:
         """Somebody took the file, or its directory, away, and what it holds."""
         frames = file.span.frames
         self.counts.add(written=-frames, lost=frames)
@@ -315,7 +317,6 @@ class Rotation:
         if file.sound > 0 or file.has_gap:
             self._beheaded[number] = _Unwritten(file.lost + frames, file.gaps.unlisted())
         self._again[number] = file.sequence
-        series.renew()
         return self._begin(number)
 
     def _prepare(self) -> None:
@@ -513,10 +514,10 @@ class Rotation:
             self.on_note(f"{series.path}: a power cut may take its name: {error.strerror}")
 
     def _delete_oldest(self, series: Series, keep: int) -> None:
-        try:
-            series.delete_oldest(keep)
-        except OSError as error:
-            self.on_note(f"cannot delete {error.filename}: {error.strerror}; the disk will fill up")
+        for path, why in series.delete_oldest(keep):
+            if path not in self._told_undeletable:
+                self._told_undeletable.add(path)
+                self.on_note(f"cannot delete {path}: {why}; the disk will fill up")
 
     # ---- Failures -----------------------------------------------------------------------------
 

@@ -59,10 +59,7 @@ class Series:
         self.permissions = permissions
         self.folder, base = os.path.split(path)
         self.stem, self.suffix = os.path.splitext(base)
-        self._finished = re.compile(
-            re.escape(self.stem) + r"_([0-9]{8,})_[0-9]{8}T[0-9]{6}Z" + re.escape(self.suffix),
-            re.DOTALL,
-        )
+        self._finished = _numbered(base)
         self._unfinished = re.compile(
             r"\." + re.escape(self.stem) + r"_([0-9]{8,})" + re.escape(self.suffix + UNFINISHED),
             re.DOTALL,
@@ -123,6 +120,8 @@ class Series:
         if error.errno not in (errno.EACCES, errno.EPERM):
             return refusal(path, error)
         folder = self.folder or "."
+        if error.filename == self._lock_path and os.path.lexists(self._lock_path):
+            return OutputError(f"{self._lock_path}: left by another user's capture: remove it")
         if "group" in (error.strerror or ""):
             return OutputError(f"{folder}: {error.strerror}")
         me, owner = user_name(os.geteuid()), user_name(os.stat(folder).st_uid)
@@ -218,18 +217,31 @@ class Series:
         finally:
             os.close(fd)
 
-    def delete_oldest(self, keep: int) -> None:
-        """Deletes all numbered files but the newest `keep`, and what lies beside them. OSError
-        where one cannot be."""
+    def delete_oldest(self, keep: int) -> list[tuple[str, str]]:
+        """Deletes all numbered files but the newest `keep`, and what lies beside them; the paths
+        of those that cannot be deleted, and why. OSError where the directory cannot be read."""
+        refused = []
         for _, path in self.finished()[:-keep]:
-            _delete(path)
+            try:
+                _delete(path)
+            except OSError as error:
+                refused.append((path, error.strerror or ""))
+        return refused
 
     def delete_oldest_one(self) -> bool:
-        """Whether there was one. OSError where it cannot be deleted."""
-        finished = self.finished()
-        if finished:
-            _delete(finished[0].path)
-        return bool(finished)
+        """Of those that can be deleted; whether there was one. OSError where there are files, and
+        none of them can be."""
+        refusal: OSError | None = None
+        for _, path in self.finished():
+            try:
+                _delete(path)
+            except OSError as error:
+                refusal = error
+            else:
+                return True
+        if refusal is not None:
+            raise refusal
+        return False
 
     def recover(self, tell: Callable[[str], None]) -> None:
         """Ends what an earlier capture left unfinished at its last whole record, and gives it a
@@ -282,6 +294,19 @@ class Series:
             f"{was}: {span.frames:,} frames are whole, "
             f"{length - kept:,} bytes behind them cut off; now {segment.path}"
         )
+
+
+def _numbered(base: str) -> re.Pattern[str]:
+    """The names of the finished files of a stem."""
+    stem, suffix = os.path.splitext(base)
+    return re.compile(
+        re.escape(stem) + r"_([0-9]{8,})_[0-9]{8}T[0-9]{6}Z" + re.escape(suffix), re.DOTALL
+    )
+
+
+def is_numbered(name: str, base: str) -> bool:
+    """Whether a file of this name belongs to the series of -w `base`."""
+    return _numbered(base).fullmatch(name) is not None
 
 
 def _delete(path: str) -> None:

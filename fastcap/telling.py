@@ -46,7 +46,7 @@ class Telling:
         # what the last finished file told, and what the one tells that gets its name
         self._before, self._before_ns = Account(), 0
         self._now, self._now_ns = Account(), 0
-        self._told_changes = 0
+        self._told_changes = self._told_left_out = 0
         self._record: dict[str, Any] = {}
         self._json_is_missing: str | None = None
 
@@ -90,14 +90,14 @@ class Telling:
         """What came since the last file was finished: what a counter says is of that time, not of a
         file's frames."""
         with self._lock:
-            changes = list(self._changes)
-        self._told_changes = len(changes)
+            changes, left_out = list(self._changes), self._changes_left_out
+        self._told_changes, self._told_left_out = len(changes), left_out
         return {
             "since": rfc3339(self._before_ns),
             "until": rfc3339(self._now_ns),
             **{name: getattr(self._now, name) - getattr(self._before, name) for name in _GROWING},
             "changes": changes,
-            **({"changes_left_out": self._changes_left_out} if self._changes_left_out else {}),
+            **({"changes_left_out": left_out} if left_out else {}),
         }
 
     def finished(self, segment: Segment) -> None:
@@ -108,7 +108,7 @@ class Telling:
         self._before, self._before_ns = self._now, self._now_ns
         with self._lock:
             del self._changes[: self._told_changes]
-            self._changes_left_out = 0
+            self._changes_left_out -= self._told_left_out
         self._event("file", **self._record)
 
     def end(self, account: Account, *, balances: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from fastcap.clock import Clock
@@ -46,6 +47,7 @@ class Watch:
         self.oversize = oversize
         self.set_longest = set_longest
         self.on_note = on_note
+        self._unseen: deque[Change] = deque()
         self._back: Interface | None = None  # and not captured yet
         self._told_why = ""
         self._told_oversize = False
@@ -73,19 +75,20 @@ class Watch:
             self._see(Change("down", self.link.last, self.link.last))
         while not self._ended.is_set():
             try:
-                changes = self.link.changes(_TICK)
-            except OSError as error:  # the kernel has no memory for an answer, say
-                self._note_once(f"{self.link.name}: nobody tells what becomes of it: "
-                                f"{error.strerror}")  # fmt: skip
+                self._look()
+            except Exception as error:  # no descriptor to ask with, say: asked again soon
+                self._note_once(f"what becomes of {self.link.name} is not known: {error}")
+                self.link.ask_again()
                 self._ended.wait(_TICK)
-                continue
-            for change in changes:
-                if not self._ended.is_set():
-                    self._see(change)
-            if self._back is not None and not self._ended.is_set():
-                self._try_to_attach(self._back)
-            self._look_at_clock()
-            self._look_at_lengths()
+
+    def _look(self) -> None:
+        self._unseen += self.link.changes(_TICK)
+        while self._unseen and not self._ended.is_set():
+            self._see(self._unseen.popleft())
+        if self._back is not None and not self._ended.is_set():
+            self._try_to_attach(self._back)
+        self._look_at_clock()
+        self._look_at_lengths()
 
     def _see(self, change: Change) -> None:
         interface, before = change.interface, change.before
@@ -104,8 +107,8 @@ class Watch:
                        mtu=interface.mtu, before=before.mtu)  # fmt: skip
         elif change.what == "gone":
             self._back = None
-            self._tell("gone", f"{name} is gone")
             self.detach()
+            self._tell("gone", f"{name} is gone")
         elif change.what == "back":
             self._back = interface
         self._look_at_offloads(interface)
@@ -119,8 +122,9 @@ class Watch:
         self.offloads = found
         self.telling.facts(offloads=found)
         self.telling.change("offloads", interface=interface.name, offloads=found, before=before)
-        names = merging(found, "in" if self.direction == "both" else self.direction)
-        if names != merging(before, self.direction) and names:
+        direction = "in" if self.direction == "both" else self.direction
+        names = merging(found, direction)
+        if names and names != merging(before, direction):
             self.on_note(advice(interface.name, names))
 
     def _try_to_attach(self, interface: Interface) -> None:

@@ -39,9 +39,9 @@ def test_an_error_of_the_main_thread_ends_the_capture_in_order(
 
     monkeypatch.setattr(cli, "_attend", fail)
     capture: Any = Fake()
-    signals: Any = None
+    nobody: Any = None
     with pytest.raises(RuntimeError):
-        cli._run(capture, signals, None)
+        cli._run(capture, nobody, nobody, None)
     assert capture.calls == ["start", "stop", "wait"]
 
 

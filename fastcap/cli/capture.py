@@ -7,7 +7,7 @@ import math
 import os
 import select
 import signal
-import sys
+import stat
 import time
 from collections import deque
 from collections.abc import Collection
@@ -21,6 +21,7 @@ from fastcap.cli.expression import read_filter
 from fastcap.cli.flags import FREE, MODE, ROTATE_SIZE, SIZE, Free, vlan_option
 from fastcap.cli.messages import say
 from fastcap.cli.status_line import StatusLine
+from fastcap.cli.terminal import Terminal
 from fastcap.disk import ON_FULL
 from fastcap.errors import InputError, UsageError
 from fastcap.formats.linktypes import LONGEST_FRAME, name_of
@@ -163,8 +164,8 @@ def _list_interfaces(ctx: click.Context, _param: click.Parameter, value: bool) -
 @click.option(
     "--events",
     metavar="PATH",
-    help="Append a line of JSON to PATH, a file or a FIFO, for each finished file, the begin and "
-    "the end.",
+    help="Append a line of JSON to PATH, a file or a FIFO, for each finished file, for "
+    "what happens to the interface and the clock, the begin and the end.",
 )
 @click.option(
     "--strict",
@@ -179,6 +180,7 @@ def _list_interfaces(ctx: click.Context, _param: click.Parameter, value: bool) -
     "--no-wait-interface ends the capture then.",
 )
 @click.option(
+    "-Z",
     "--user",
     metavar="NAME",
     help="Capture as user NAME. All rights but CAP_NET_RAW are given up in any case, so NAME (or "
@@ -238,6 +240,8 @@ def command(
         raise UsageError("--json and -w - both want standard output: name a file for one")
     if options["events"] == "-" and (as_json or write == "-"):
         raise UsageError("--events - wants standard output, as --json or -w - does: name a file")
+    if as_json and options["events"] is not None and _is_stdout(options["events"]):
+        raise UsageError("--events and --json both want standard output: name a file for one")
     if duration is not None and math.isnan(duration):
         raise UsageError("--duration: not a number of seconds")
     expression = " ".join(words)
@@ -248,10 +252,12 @@ def command(
     options["group"] = None if group is None else group_of(group)
     if keep_free is not None:
         options["keep_free"] = keep_free.of(write)
+    if wait_interface and not _is_there(interface):
+        return exit_codes.INTERRUPTED
     segments: deque[Segment] = deque(maxlen=_MOST_OUTPUTS)
-    with _Signals() as signals:
-        if wait_interface and not _is_there(interface, signals):
-            return exit_codes.INTERRUPTED
+    signals = _Signals()
+    terminal = Terminal()
+    try:
         capture = Capture(
             interface,
             write,
@@ -262,28 +268,45 @@ def command(
             wait_interface=wait_interface is not False,
             before_files=lambda: drop(user, options["group"]),
             on_segment=segments.append if as_json else lambda _: None,
-            on_note=say,
+            on_note=terminal.say,
             on_end=signals.wake,
             **options,
         )
-        for note in capture.notes:
-            say(note)
-        _run(capture, signals, duration)
+        try:
+            terminal.start()
+            for note in capture.notes:
+                terminal.say(note)
+            with signals:
+                _run(capture, signals, terminal, duration)
+        finally:
+            capture.close()
+    finally:
+        terminal.close()
     status = _report(capture, segments, as_json)
     if capture.is_gone:
         raise InputError(f"{interface}: the interface is gone, which ended the capture")
     return status
 
 
-def _is_there(name: str, signals: _Signals) -> bool:
+def _is_stdout(path: str) -> bool:
+    """Not what forgets or shows all: a device."""
+    try:
+        told = os.fstat(1)
+        return os.path.samestat(os.stat(path), told) and not stat.S_ISCHR(told.st_mode)
+    except OSError:
+        return False
+
+
+def _is_there(name: str) -> bool:
     """Waits for the interface; False where it was told to stop before."""
     is_told = False
-    while all(interface.name != name for interface in interfaces()):
-        if not is_told:
-            say(f"{name} is not there: waiting until it is")
-        is_told = True
-        if any(number in _STOPS for number in signals.wait(_TICK / 4)):
-            return False
+    with _Signals() as signals:
+        while all(interface.name != name for interface in interfaces()):
+            if not is_told:
+                say(f"{name} is not there: waiting until it is")
+            is_told = True
+            if any(number in _STOPS for number in signals.wait(_TICK / 4)):
+                return False
     return True
 
 
@@ -321,21 +344,23 @@ class _Signals:
         os.close(self.writable)
 
 
-def _run(capture: Capture, signals: _Signals, duration: float | None) -> None:
+def _run(capture: Capture, signals: _Signals, terminal: Terminal, duration: float | None) -> None:
     """Until the capture has ended. Whatever happens here, what was received by then is written."""
     capture.start()
     try:
-        _attend(capture, signals, duration)
+        _attend(capture, signals, terminal, duration)
     finally:
         capture.stop()
         capture.wait()
 
 
-def _attend(capture: Capture, signals: _Signals, duration: float | None) -> None:
+def _attend(
+    capture: Capture, signals: _Signals, terminal: Terminal, duration: float | None
+) -> None:
     now = time.monotonic()
     until = None if duration is None else now + duration
-    line = StatusLine(capture)
-    say(f"capturing on {capture.interface.name}, {_what(capture)}")
+    line = StatusLine(capture, terminal)
+    terminal.say(f"capturing on {capture.interface.name}, {_what(capture)}")
     stopped_at: float | None = None
     while not capture.wait(0):
         left = _TICK if until is None else min(_TICK, until - time.monotonic())
@@ -345,10 +370,11 @@ def _attend(capture: Capture, signals: _Signals, duration: float | None) -> None
             elif number in _STOPS and stopped_at is not None:
                 if time.monotonic() - stopped_at < _SAME_STOP:
                     continue
-                line.clear()
-                say("stopped twice: what is not written yet is lost; the next capture to the same "
-                    "path ends the unfinished file at its last whole frame")  # fmt: skip
-                sys.stdout.flush()
+                terminal.say(
+                    "stopped twice: what is not written yet is lost; the next capture to the same "
+                    "path ends the unfinished file at its last whole frame"
+                )
+                terminal.close()
                 os._exit(exit_codes.INTERRUPTED)
             elif number in _STOPS:
                 stopped_at = time.monotonic()
@@ -356,13 +382,11 @@ def _attend(capture: Capture, signals: _Signals, duration: float | None) -> None
             elif number == signal.SIGHUP:
                 capture.rotate()
             elif number == signal.SIGUSR1:
-                line.clear()
-                say(str(capture.account()))
+                terminal.say(str(capture.account()))
         if until is not None and time.monotonic() >= until:
             capture.stop()
             until = None
         line.show()
-    line.clear()
 
 
 def _what(capture: Capture) -> str:

@@ -11,6 +11,8 @@ from fastcap.inputs import why
 def read_filter(path: str) -> str:
     """The text of a filter file, or of standard input for "-"."""
     try:
+        if path == "-" and sys.stdin is None:
+            raise InputError("-F -: standard input is closed")
         if path == "-":
             return sys.stdin.read()
         with open(path, encoding="utf-8-sig") as file:

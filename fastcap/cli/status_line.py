@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
+import re
 import time
 
 from fastcap.capture import Capture
+from fastcap.cli.terminal import Terminal
 from fastcap.series import UNFINISHED
 
 _EVERY = 0.95  # seconds
@@ -31,16 +31,15 @@ def scaled(value: float, step: int = 1000) -> str:
 class StatusLine:
     """Shows nothing where standard error is no terminal."""
 
-    def __init__(self, capture: Capture) -> None:
+    def __init__(self, capture: Capture, terminal: Terminal) -> None:
         self.capture = capture
-        self.on = sys.stderr is not None and os.isatty(2) and os.environ.get("TERM") != "dumb"
-        self.shown = False
+        self.terminal = terminal
         self.at = time.monotonic()
         self.before = capture.account()
 
     def show(self) -> None:
         now = time.monotonic()
-        if not self.on or now - self.at < _EVERY:
+        if not self.terminal.has_line or now - self.at < _EVERY:
             return
         status = self.capture.status()
         account = status.account
@@ -48,32 +47,16 @@ class StatusLine:
         frames = (account.frames_received - self.before.frames_received) / seconds
         bits = 8 * (account.bytes_received - self.before.bytes_received) / seconds
         self.at, self.before = now, account
-        text = (
+        self.terminal.show(
             f"{scaled(frames)} frames/s  {scaled(bits)}bit/s  lost {account.frames_lost:,}  "
             f"ring {status.ring_fill:.0%}  {_name(status.writing)}" + _free(status.writing)
         )
-        with contextlib.suppress(OSError):
-            width = os.get_terminal_size(2).columns - 1
-            self._write("\r" + text[:width].ljust(width))
-            self.shown = True
-
-    def clear(self) -> None:
-        """Before anything else is printed."""
-        if self.shown:
-            self.shown = False
-            self._write("\r\033[K")
-
-    def _write(self, text: str) -> None:
-        try:
-            sys.stderr.write(text)
-            sys.stderr.flush()
-        except OSError:  # the terminal is gone: no reason to stop
-            self.on = False
 
 
 def _name(path: str) -> str:
     """Of the file that is written, without what hides it."""
-    return os.path.basename(path).removeprefix(".").removesuffix(UNFINISHED)
+    name = os.path.basename(path).removeprefix(".").removesuffix(UNFINISHED)
+    return re.sub(r"_0{8}(?=\.|$)", "", name)  # the bare name's
 
 
 def _free(path: str) -> str:

@@ -114,8 +114,8 @@ def test_the_json_saves_reading_files_of_another_time(network: Network, tmp_path
 def test_a_name_that_json_cannot_have_does_not_end_the_capture(
     network: Network, tmp_path: Path
 ) -> None:
-    (tmp_path / "net1.pcap.json").mkdir()
     capture = network.capture(tmp_path / "net1.pcap")
+    (tmp_path / "net1.pcap.json").mkdir()
     network.send(10)
     ended = capture.end()
     ended.check_account(sent=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ from tests.live.network import (
     sent_frame,
     serials,
     tunnel,
+    wait_until,
 )
 
 # ---- Ends ---------------------------------------------------------------------------------------
@@ -131,6 +133,32 @@ def test_standard_error_that_is_gone_costs_no_frame_and_no_account(
     assert process.returncode == 0
     assert json.loads(out)["account"]["frames_written"] == 200
     assert serials(read(tmp_path / "x.pcap")) == list(range(200))
+
+
+def test_standard_error_that_nobody_reads_holds_up_nothing(
+    network: Network, tmp_path: Path
+) -> None:
+    ours, theirs = os.pipe()
+    fcntl.fcntl(theirs, 1031, 4096)  # F_SETPIPE_SZ
+    words = ["-i", FAR, "-w", tmp_path / "x.pcap", "--ring", "8M", "--buffer", "8M", "--json"]
+    process = network.popen(
+        sys.executable, "-m", "fastcap", "capture", *words, stdout=subprocess.PIPE, stderr=theirs
+    )
+    os.close(theirs)
+    assert b"capturing on" in os.read(ours, 4096)
+    for number in range(60):
+        process.send_signal(signal.SIGUSR1)
+        network.send(2, first=2 * number)
+    process.send_signal(signal.SIGTERM)
+    wait_until((tmp_path / "x.pcap").exists)
+    said = b""
+    while more := os.read(ours, 4096):
+        said += more
+    out, _ = process.communicate(timeout=LONGEST_WAIT)
+    os.close(ours)
+    assert process.returncode == 0
+    assert json.loads(out)["account"]["frames_written"] == 120
+    assert said.endswith(b"lost by the writer\n")
 
 
 def test_hup_does_not_put_a_second_header_into_a_stream(network: Network, tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +137,40 @@ def test_an_interface_that_comes_back_is_captured_again(
     assert network.link(FAR)["promiscuity"] == 0
     told = [change["what"] for change in changes_in(events) if change["what"] in ("gone", "back")]
     assert told == ["gone", "back"] * 3
+
+
+def test_an_interface_that_comes_and_goes_faster_than_it_can_be_captured_is_not_lost(
+    network: Network, tmp_path: Path, rng: random.Random
+) -> None:
+    capture = network.capture(tmp_path / "x.pcap")
+    for _ in range(8):
+        network.ip("link", "del", FAR)
+        plug_in(network)
+        time.sleep(rng.random() * 0.05)
+    network.ip("link", "del", FAR)
+    before = capture.err.count("captured again")
+    plug_in(network)
+    wait_until(lambda: capture.err.count("captured again") > before)
+    network.send(50)
+    ended = capture.end()
+    ended.check_account(sent=50)
+    assert serials(ended.frames()) == list(range(50))
+
+
+def test_what_cannot_be_looked_at_is_looked_at_again(network: Network, tmp_path: Path) -> None:
+    """No descriptors are left for questions to the kernel, for a while."""
+    capture = network.capture(tmp_path / "x.pcap")
+    pid = capture.process.pid
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (4, 4096))
+    network.ip("link", "set", FAR, "mtu", 4_000)
+    capture.wait_for("Too many open files")
+    network.ip("link", "del", FAR)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (4096, 4096))
+    capture.wait_for(f"{FAR} is gone")
+    plug_in(network)
+    capture.wait_for("captured again")
+    network.send(50)
+    capture.end().check_account(sent=50)
 
 
 def test_what_waits_in_the_ring_of_an_interface_that_goes_is_not_lost(

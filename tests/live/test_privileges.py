@@ -157,6 +157,7 @@ def test_files_have_the_group_and_the_mode_that_were_asked_for(
     [
         ("--user no-such-user", "--user no-such-user: no such user"),
         ("--group no-such-group", "--group no-such-group: no such group"),
+        ("--group 99999999999", "--group 99999999999: no such group"),
         ("--mode 999", "is no mode of a file"),
         ("--mode 040", "keeps the files' owner from them"),
     ],
@@ -178,3 +179,38 @@ def test_who_is_not_root_cannot_become_another(network: Network, folder: Path) -
     ).end(None)  # fmt: skip
     assert said.status == 2
     assert f"--user {OTHER}: only root may do that" in said.err
+
+
+def test_a_lock_of_another_user_is_named(network: Network, folder: Path) -> None:
+    os.chown(folder, pwd.getpwnam(OTHER).pw_uid, -1)
+    (folder / ".x.pcap.lock").touch()
+    said = network.capture(folder / "x.pcap", "--user", OTHER, ready=None).end(None)
+    assert said.status == 1
+    assert f"{folder}/.x.pcap.lock: left by another user's capture: remove it" in said.err
+
+
+def test_a_fifo_that_the_user_may_not_write_is_refused_before_the_first_frame(
+    network: Network, folder: Path
+) -> None:
+    os.mkfifo(folder / "fifo", 0o600)
+    said = network.capture(folder / "fifo", "--user", OTHER, as_json=False, ready=None)
+    status, err = said.end_of_stream()
+    assert status == 1
+    assert "Permission denied" in err
+    assert "capturing" not in err
+
+
+def test_files_that_cannot_be_deleted_do_not_keep_others(network: Network, folder: Path) -> None:
+    """In a sticky directory these are root's, older, and in the way of -W."""
+    folder.chmod(0o1777)
+    for number in (1, 2):
+        (folder / f"x_0000000{number}_20261121T120000Z.pcap").touch()
+    capture = network.capture(folder / "x.pcap", "-C", "64k", "-W", "2", "--user", OTHER)
+    network.send(10_000)
+    ended = capture.end()
+    ended.check_account(sent=10_000)
+    assert len(ended.paths) > 5
+    names = captures_in(folder)
+    assert [name[:10] for name in names[:2]] == ["x_00000001", "x_00000002"]
+    assert names[2:] == [path.name for path in ended.paths[-2:]]
+    assert ended.err.count("cannot delete") == 2

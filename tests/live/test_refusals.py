@@ -210,3 +210,36 @@ def test_what_is_missing_is_asked_for(network: Network, tmp_path: Path) -> None:
     both = ("-i", FAR, "-w", "-", "--json")
     assert "standard output" in refused(network, *both, status=2)
     assert "cannot rotate" in refused(network, "-i", FAR, "-w", "-", "-C", "1M", status=2)
+
+
+@pytest.mark.parametrize(
+    ("write", "events"),
+    [
+        ("x.pcap", "x.pcap"),
+        ("x.pcap", "x.pcap.json"),
+        ("x.pcap", "./x_00000007_20261121T120000Z.pcap"),
+        ("x.pcap", "x_00000007_20261121T120000Z.pcap.json"),
+        ("fifo", "fifo"),
+        ("-", "/dev/stdout"),
+        ("/dev/stdout", "-"),
+    ],
+)
+def test_events_do_not_go_where_the_capture_writes(
+    network: Network, tmp_path: Path, write: str, events: str
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    said = refused(network, "-i", FAR, "-w", write, "--events", events, status=2, cwd=tmp_path)
+    assert "events" in said
+    assert os.listdir(tmp_path) == ["fifo"]
+
+
+def test_json_and_events_do_not_share_standard_output(network: Network, tmp_path: Path) -> None:
+    words = ("-i", FAR, "-w", tmp_path / "x.pcap", "--json", "--events", "/dev/stdout")
+    assert "both want standard output" in refused(network, *words, status=2)
+
+
+def test_the_json_of_another_file_is_not_replaced(network: Network, tmp_path: Path) -> None:
+    (tmp_path / "x.pcap.json").write_text("mine")
+    said = refused(network, "-i", FAR, "-w", tmp_path / "x.pcap", status=1)
+    assert "x.pcap.json: exists" in said
+    assert (tmp_path / "x.pcap.json").read_text() == "mine"

@@ -83,6 +83,8 @@ def test_the_file_that_is_written_goes_with_its_directory(network: Network, tmp_
     capture.wait_for("it is gone, and 50,000 frames with it")
     folder.mkdir()
     capture.wait_for("written again after")
+    other = network.capture(folder / "net1.pcap", "-C", "1G", ready=None).end(None)
+    assert "another capture writes there" in other.err  # the lock is taken again too
     ended = capture.end()
     ended.check_account(sent=100_000)
     assert check_found(ended, folder) == list(range(50_000, 100_000))
