@@ -10,12 +10,14 @@ left to do, so what waits in its ring is written at the same price; then the quo
 is told to end. What it lost is what is missing in its files, whatever it says itself. Processor
 time is the cgroup's own account of it, from the first frame until there was nothing left to do.
 
-Every tool has a ring of 64 MiB, keeps 80 bytes of a frame and begins a new file every 100 MB, in
-memory (tmpfs). The frames go over a veth pair in a network namespace of their own. Its receiving
-half, which copies frames into the ring, runs on the sender's processor and is charged to the
-sender, outside the quota. Where there is more than one processor, the sender has the last one and
-the tools the others; it goes before whatever else runs there. Runs in which it was too slow are
-repeated.
+Every tool has a ring of 64 MiB, keeps 80 bytes of a frame and begins a new file every 100 MB;
+fastcap has a buffer of 64 MiB behind its ring as well, which its peers have not. Files are in
+/dev/shm unless --dir says otherwise; ext4 takes less processor time than tmpfs for a write.
+
+The frames go over a veth pair in a network namespace of their own. Its receiving half, which copies
+frames into the ring, runs on the sender's processor and is charged to the sender, outside the
+quota. Where there is more than one processor, the sender has the last one and the tools the others;
+it goes before whatever else runs there. Runs in which it was too slow are repeated.
 
 The cgroup is of version 1 or 2, wherever this machine has the cpu controller; nothing is mounted or
 unmounted. Needs root, Linux, and `ip`.
