@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,17 +30,13 @@ def mode_of(path: Path) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder() -> Iterator[Path]:
     """A directory that anybody can reach, and that is root's."""
     if os.geteuid() != 0:
         pytest.skip("only root can give directories and processes to others")
-    path = Path("/tmp") / tmp_path_factory.mktemp("open").name
-    path.mkdir(0o755)
-    yield path
-    for root, _, files in os.walk(path):
-        for name in files:
-            os.unlink(os.path.join(root, name))
-    path.rmdir()
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
 
 
 def test_nothing_is_left_but_the_right_to_capture(network: Network, tmp_path: Path) -> None:
