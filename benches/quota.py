@@ -26,6 +26,7 @@ unmounted. Needs root, Linux, and `ip`.
 
 from __future__ import annotations
 
+import abc
 import argparse
 import contextlib
 import datetime
@@ -120,7 +121,7 @@ def _program(tool: Tool) -> str:
 # ---- Control groups ---------------------------------------------------------------------------
 
 
-class Group:
+class Group(abc.ABC):
     """A cgroup of ours with a quota. Removed by `close`, when nobody is in it."""
 
     version = ""
@@ -141,15 +142,15 @@ class Group:
         for folder in self.folders:
             (folder / "cgroup.procs").write_text(str(pid))
 
-    def limit(self, percent: float) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def limit(self, percent: float) -> None: ...
 
-    def lift(self) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def lift(self) -> None: ...
 
+    @abc.abstractmethod
     def used_ns(self) -> int:
         """Processor time of all that ran in it."""
-        raise NotImplementedError
 
     def throttled(self) -> int:
         """Periods in which the quota was used up."""
