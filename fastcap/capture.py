@@ -335,31 +335,22 @@ class Capture:
     ) -> Events | None:
         """And gives rights up, at the moment that suits: after that only who owns standard output
         could open it."""
-        if path != STANDARD_OUTPUT:
+        is_stdout = path == STANDARD_OUTPUT
+        if not is_stdout:
             before_files()
         if path is None:
             return None
-        if path != STANDARD_OUTPUT and not target.in_place and self._writes(path, target.name):
+        if not is_stdout and not target.in_place and _writes(path, target.name):
             raise UsageError(f"{path}: the capture writes that itself: other events, please")
         events = Events(path, self._on_note, permissions)
         opened.callback(events.close)
-        if path == STANDARD_OUTPUT:
+        if is_stdout:
             before_files()
-        elif not target.in_place:
-            return events
         if target.in_place and events.is_same(
             os.stat(target.name) if target.fd is None else os.fstat(target.fd)
         ):
             raise UsageError(f"{events.name}: frames go there, so events cannot")
         return events
-
-    def _writes(self, path: str, name: str) -> bool:
-        """Whether the capture gives the name to files of its own, when `name` is that of -w."""
-        folder, base = os.path.split(os.path.realpath(path))
-        own, stem = os.path.split(os.path.realpath(name))
-        ours = {stem, sidecar.path_of(stem)}
-        base = base.removesuffix(sidecar.SUFFIX)
-        return folder == own and (base in ours or is_numbered(base, stem))
 
     def _facts(self, **more: str) -> dict[str, Any]:
         """How the capture is made."""
@@ -746,6 +737,14 @@ def _target_of(path: str, *, rotates: bool, keeps: bool) -> Target:
             if os.path.lexists(name):
                 raise OutputError(f"{name}: exists; choose another name, or rotate: -C 1G")
     return target
+
+
+def _writes(path: str, name: str) -> bool:
+    """Whether a capture with -w `name` makes a file of this path itself."""
+    folder, base = os.path.split(os.path.realpath(path))
+    own, ours = os.path.split(os.path.realpath(name))
+    base = base.removesuffix(sidecar.SUFFIX)
+    return folder == own and (base == ours or is_numbered(base, ours))
 
 
 def _check_in_place(target: Target) -> None:

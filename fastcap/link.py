@@ -48,9 +48,9 @@ class Link:
             select.select([self._netlink, self._wakes], [], [], seconds)
         with contextlib.suppress(BlockingIOError):
             while not self._is_lost:
-                self._receive(self._found)
+                self._receive()
         if self._is_lost:
-            self._look(self._found)
+            self._look()
             self._is_lost = False
         found, self._found = self._found, []
         return found
@@ -59,7 +59,7 @@ class Link:
         """What happened may not have been seen."""
         self._is_lost = True
 
-    def _receive(self, found: list[Change]) -> None:
+    def _receive(self) -> None:
         try:
             messages = interfaces.links_in(self._netlink.recv(1 << 17))
         except OSError as error:
@@ -68,15 +68,15 @@ class Link:
             self._is_lost = True
             return
         for interface, is_there in messages:
-            self._see(interface, is_there, found)
+            self._see(interface, is_there)
 
-    def _look(self, found: list[Change]) -> None:
+    def _look(self) -> None:
         self._forget()
         there = interfaces.interfaces()
         if not self.is_gone and self.last.number not in {one.number for one in there}:
-            self._see(self.last, False, found)
+            self._see(self.last, False)
         for interface in there:
-            self._see(interface, True, found)
+            self._see(interface, True)
 
     def _forget(self) -> None:
         """What waits is older than what will be asked for."""
@@ -89,20 +89,22 @@ class Link:
                 if error.errno not in _RESYNC:
                     raise
 
-    def _see(self, interface: Interface, is_there: bool, found: list[Change]) -> None:
+    def _see(self, interface: Interface, is_there: bool) -> None:
         before = self.last
         if self.is_gone:
             if is_there and interface.name == self.name:
                 self.is_gone, self.last = False, interface
-                found.append(Change("back", interface, before))
+                self._found.append(Change("back", interface, before))
         elif interface.number != before.number:
             return
         elif not is_there:
             self.is_gone = True
-            found.append(Change("gone", before, before))
+            self._found.append(Change("gone", before, before))
         else:
             self.last = interface
-            found += [Change(what, interface, before) for what in _differences(interface, before)]
+            self._found += [
+                Change(what, interface, before) for what in _differences(interface, before)
+            ]
 
     def wake(self) -> None:
         """From any thread: `changes` returns."""
