@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import shlex
-import stat
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -27,6 +25,7 @@ from fastcap.errors import FastcapError, InputError, OutputError
 from fastcap.formats import pcapng
 from fastcap.formats.pcap import HEADER_SIZE, parse_header
 from fastcap.inputs import Identity
+from fastcap.locks import BusyError, Lock, is_at, open_regular
 from fastcap.outputs import refusal
 from fastcap.permissions import Permissions
 from fastcap.privileges import user_name
@@ -67,7 +66,9 @@ class Series:
         self._lock_path = os.path.join(self.folder, f".{self.stem}{self.suffix}.lock")
         try:
             self._check_length()
-            self._lock = self._take_lock()
+            self._lock = Lock(self._lock_path)
+        except BusyError as error:
+            raise self._busy(error) from None
         except OSError as error:
             raise self._refusal(path, error) from error
 
@@ -81,26 +82,6 @@ class Series:
                 f"{self.path}: with number and time the names of its files have {longest} "
                 f"bytes, and {most} are allowed; choose a shorter one"
             )
-
-    def _take_lock(self) -> int:
-        while True:
-            fd = _open_regular(self._lock_path, os.O_CREAT)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                owner = _owner_of(fd)
-                os.close(fd)
-                raise OutputError(
-                    f"{self.path}: another capture writes there, process {owner or 'unknown'}; "
-                    "stop it, or choose another name"
-                ) from None
-            # who had it before may have removed it between our open and our lock
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(fd), os.stat(self._lock_path)):
-                    os.ftruncate(fd, 0)
-                    os.write(fd, b"%d\n" % os.getpid())
-                    return fd
-            os.close(fd)
 
     def probe(self) -> None:
         """Creates, renames and deletes a file, as the capture will have to. OutputError with what
@@ -135,21 +116,21 @@ class Series:
 
     def close(self) -> None:
         """Another capture may write this stem from now on."""
-        if self._has_lock():
-            with contextlib.suppress(OSError):
-                os.unlink(self._lock_path)
-        os.close(self._lock)
+        self._lock.close()
 
     def renew(self) -> None:
         """Takes the lock again where its directory was taken away and is there again. OSError;
         OutputError where another capture was faster."""
-        if not self._has_lock():
-            lock = self._take_lock()
-            os.close(self._lock)
-            self._lock = lock
+        try:
+            self._lock.renew()
+        except BusyError as error:
+            raise self._busy(error) from None
 
-    def _has_lock(self) -> bool:
-        return _is_there(self._lock, self._lock_path)
+    def _busy(self, error: BusyError) -> OutputError:
+        return OutputError(
+            f"{self.path}: another capture writes there, process {error.owner}; "
+            "stop it, or choose another name"
+        )
 
     # ---- Names --------------------------------------------------------------------------------
 
@@ -191,7 +172,7 @@ class Series:
 
     def holds(self, sequence: int, fd: int) -> bool:
         """Whether the file that is written, and open as `fd`, is still where it should be."""
-        return _is_there(fd, self.temporary(sequence))
+        return is_at(fd, self.temporary(sequence))
 
     def segment(self, sequence: int, length: int, span: Span) -> Segment:
         """What a complete file will be. FileExistsError where its name is taken: what lies beside
@@ -326,16 +307,6 @@ def is_gone(path: str) -> bool:
     return False
 
 
-def _is_there(fd: int, path: str) -> bool:
-    """Whether the open file has this path; where nobody may look it is believed to."""
-    try:
-        return os.path.samestat(os.fstat(fd), os.lstat(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-
-
 def _is_same(path: str, name: str) -> bool:
     """Whether a capture was killed between the two steps of giving a file its name, where the file
     system cannot do it in one (csrc/writer.c)."""
@@ -344,38 +315,11 @@ def _is_same(path: str, name: str) -> bool:
     return False
 
 
-def _open_regular(path: str, more: int = 0) -> int:
-    """Opens a file whose name anybody can guess who may write its directory: a link there could
-    lead to any file of ours. OSError; OutputError for what is no regular file."""
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    fd = -1
-    try:
-        fd = os.open(path, flags | more, 0o644)
-    except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
-            raise
-    if fd >= 0 and stat.S_ISREG(os.fstat(fd).st_mode):
-        return fd
-    if fd >= 0:
-        os.close(fd)
-    raise OutputError(f"{path}: no regular file, and not ours; remove it")
-
-
-def _owner_of(lock: int) -> str:
-    """The process that wrote its number into a lock; it has a moment to do so."""
-    for _ in range(20):
-        owner = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
-        if owner:
-            return owner
-        time.sleep(0.01)
-    return ""
-
-
 def end_at_last_record(path: str) -> tuple[int, Span]:
     """Cuts a file that was not finished behind its last whole record and syncs it: its length and
     what it spans. One that ends within its header stays as it is. OSError; InputError where it
     cannot be read or its header is no capture's; OutputError for what is no regular file."""
-    fd = _open_regular(path)
+    fd = open_regular(path)
     try:
         return cut(fd, path)
     finally:
