@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import select
 import signal
 import stat
 import time
@@ -28,12 +27,11 @@ from fastcap.formats.linktypes import LONGEST_FRAME, name_of
 from fastcap.interfaces import interfaces
 from fastcap.privileges import drop, group_of
 from fastcap.segments import Segment
+from fastcap.signals import SAME_STOP, STOPS, WOKEN, Signals
 
-_STOPS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (*STOPS, signal.SIGHUP, signal.SIGUSR1)
 _TICK = 1.0  # seconds
-_WOKEN = 0  # among the numbers of signals: the capture has ended
 _MOST_OUTPUTS = 10_000  # that --json tells, the newest: a capture of months does not grow by them
-_SAME_STOP = 1.0  # seconds; sudo and timeout send one Ctrl-C twice
 
 
 def _list_interfaces(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -255,7 +253,7 @@ def command(
     if wait_interface and not _is_there(interface):
         return exit_codes.INTERRUPTED
     segments: deque[Segment] = deque(maxlen=_MOST_OUTPUTS)
-    signals = _Signals()
+    signals = Signals(_SIGNALS)
     terminal = Terminal()
     try:
         capture = Capture(
@@ -300,12 +298,12 @@ def _is_stdout(path: str) -> bool:
 def _is_there(name: str) -> bool:
     """Waits for the interface; False where it was told to stop before."""
     is_told = False
-    with _Signals() as signals:
+    with Signals(_SIGNALS) as signals:
         while all(interface.name != name for interface in interfaces()):
             if not is_told:
                 say(f"{name} is not there: waiting until it is")
             is_told = True
-            if any(number in _STOPS for number in signals.wait(_TICK / 4)):
+            if any(number in STOPS for number in signals.wait(_TICK / 4)):
                 return False
     return True
 
@@ -313,38 +311,7 @@ def _is_there(name: str) -> bool:
 # ---- While it runs ----------------------------------------------------------------------------
 
 
-class _Signals:
-    """Signals as numbers to be read, so that what they ask for is done between two looks at the
-    capture, never in the middle of anything."""
-
-    def __enter__(self) -> _Signals:
-        self.readable, self.writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._before = {
-            number: signal.signal(number, lambda *_: None)
-            for number in (*_STOPS, signal.SIGHUP, signal.SIGUSR1)
-            # as under nohup
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
-        }
-        self._fd_before = signal.set_wakeup_fd(self.writable, warn_on_full_buffer=False)
-        return self
-
-    def wake(self) -> None:
-        os.write(self.writable, bytes([_WOKEN]))
-
-    def wait(self, seconds: float) -> list[int]:
-        """The signals that came within so many seconds; _WOKEN for `wake`."""
-        ready, _, _ = select.select([self.readable], [], [], max(0.0, seconds))
-        return list(os.read(self.readable, 64)) if ready else []
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(self._fd_before)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        os.close(self.readable)
-        os.close(self.writable)
-
-
-def _run(capture: Capture, signals: _Signals, terminal: Terminal, duration: float | None) -> None:
+def _run(capture: Capture, signals: Signals, terminal: Terminal, duration: float | None) -> None:
     """Until the capture has ended. Whatever happens here, what was received by then is written."""
     capture.start()
     try:
@@ -354,9 +321,7 @@ def _run(capture: Capture, signals: _Signals, terminal: Terminal, duration: floa
         capture.wait()
 
 
-def _attend(
-    capture: Capture, signals: _Signals, terminal: Terminal, duration: float | None
-) -> None:
+def _attend(capture: Capture, signals: Signals, terminal: Terminal, duration: float | None) -> None:
     now = time.monotonic()
     until = None if duration is None else now + duration
     line = StatusLine(capture, terminal)
@@ -365,10 +330,10 @@ def _attend(
     while not capture.wait(0):
         left = _TICK if until is None else min(_TICK, until - time.monotonic())
         for number in signals.wait(left):
-            if number == _WOKEN:
+            if number == WOKEN:
                 capture.wait()
-            elif number in _STOPS and stopped_at is not None:
-                if time.monotonic() - stopped_at < _SAME_STOP:
+            elif number in STOPS and stopped_at is not None:
+                if time.monotonic() - stopped_at < SAME_STOP:
                     continue
                 terminal.say(
                     "stopped twice: what is not written yet is lost; the next capture to the same "
@@ -376,7 +341,7 @@ def _attend(
                 )
                 terminal.close()
                 os._exit(exit_codes.INTERRUPTED)
-            elif number in _STOPS:
+            elif number in STOPS:
                 stopped_at = time.monotonic()
                 capture.stop()
             elif number == signal.SIGHUP:
