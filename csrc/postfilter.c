@@ -55,6 +55,7 @@ struct chain {
     uint64_t frames_read;
     uint64_t frames_taken;
     uint64_t tagged_missed;
+    struct fc_summary summary;
     struct track *tracks;
 };
 
@@ -353,6 +354,21 @@ static int note(const struct walk *walk, const struct fc_group *group, struct tr
     return FC_OK;
 }
 
+static int summarise(const struct walk *walk, const struct fc_group *group,
+                     struct fc_summary *summary, uint64_t bits) {
+    enum fc_flow_link link = (enum fc_flow_link)walk->postfilter->link;
+    while (bits != 0) {
+        uint32_t place = fc_group_next(&bits);
+        const struct fc_frame frame = fc_group_frame(group, place);
+        uint64_t second = (uint64_t)time_of(walk, group, place) / 1000000000;
+        int status =
+            fc_summary_note(summary, second, fc_summary_protocol_of(&frame, link), frame.wire);
+        if (status < 0)
+            return status;
+    }
+    return FC_OK;
+}
+
 /* Of rejected frames: those that `skipping` would take. */
 static uint64_t missed(const struct walk *walk, struct fc_group *group, uint64_t rejected) {
     uint64_t tagged = rejected & ~group->whole;
@@ -425,6 +441,11 @@ static int judge(struct walk *walk, struct chain **going, uint32_t count, uint32
             if (status < 0)
                 return status;
         }
+        if (postfilter->summary) {
+            int status = summarise(walk, group, &chain->summary, wanted & ~taken & frames);
+            if (status < 0)
+                return status;
+        }
     }
     return FC_OK;
 }
@@ -450,6 +471,7 @@ static void begin_chain(struct walk *walk, struct chain *chain, size_t offset) {
     chain->why = FC_SCAN_CALLER;
     chain->ended = false;
     chain->frames_read = chain->frames_taken = chain->tagged_missed = 0;
+    fc_summary_clear(&chain->summary);
     for (uint32_t i = 0; i < walk->postfilter->outputs; i++) {
         chain->tracks[i].matched = (struct fc_scan_summary){0};
         chain->tracks[i].count = 0;
@@ -573,12 +595,15 @@ static void join_summary(struct fc_scan_summary *all, const struct fc_scan_summa
     all->frames += more->frames;
 }
 
-static int sum_up(const struct walk *walk, struct fc_postfilter_result *result) {
+static int sum_up(struct walk *walk, struct fc_postfilter_result *result) {
     for (uint32_t i = 0; i < walk->count; i++) {
-        const struct chain *chain = &walk->chains[i];
+        struct chain *chain = &walk->chains[i];
         result->frames_read += chain->frames_read;
         result->frames_taken += chain->frames_taken;
         result->tagged_missed += chain->tagged_missed;
+        int status = fc_summary_join(&result->summary, &chain->summary);
+        if (status < 0)
+            return status;
     }
     const struct chain *last = &walk->chains[walk->count - 1];
     result->end = last->scan.offset;
@@ -593,7 +618,7 @@ static int sum_up(const struct walk *walk, struct fc_postfilter_result *result) 
                 return status;
         }
     }
-    return FC_OK;
+    return fc_summary_finish(&result->summary);
 }
 
 static void begin(const struct fc_postfilter *postfilter, struct fc_postfilter_result *result) {
@@ -617,12 +642,12 @@ static uint32_t reach_of(const struct fc_postfilter *postfilter) {
     return reach;
 }
 
-/* The words that all frames hold which matter; not all matter where an output takes the rest, or
- * where they are counted up to a limit. */
+/* The words that all frames hold which matter; not all matter where an output takes the rest or
+ * that is summed up, or where they are counted up to a limit. */
 static void prepare_sieve(struct walk *walk) {
     const struct fc_postfilter *postfilter = walk->postfilter;
     struct fc_sieve *sieve = &walk->sieve;
-    if (postfilter->rest || postfilter->limit != UINT64_MAX)
+    if (postfilter->rest || postfilter->summary || postfilter->limit != UINT64_MAX)
         return;
     for (uint32_t i = 0; i < postfilter->outputs; i++) {
         struct fc_sieve more;
@@ -679,6 +704,8 @@ static void call_end(struct call *call) {
         for (size_t i = 0; i < (size_t)MOST_CHAINS * call->walk.postfilter->outputs; i++)
             free(call->walk.tracks[i].runs);
     free(call->walk.tracks);
+    for (uint32_t i = 0; i < MOST_CHAINS; i++)
+        fc_summary_free(&call->walk.chains[i].summary);
 }
 
 /* Where ranges meet that are cut at `offset`; both find the same, because both look at the same

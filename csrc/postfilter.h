@@ -21,6 +21,7 @@
 #include "flow.h"
 #include "program.h"
 #include "scan.h"
+#include "summary.h"
 
 enum { FC_POSTFILTER_OUTPUTS = 256 };
 
@@ -29,13 +30,14 @@ struct fc_postfilter {
     struct fc_convert convert;
     const struct fc_program *const *programs; /* one for each output; NULL takes every frame */
     uint32_t outputs;                         /* at least 1 */
-    bool rest; /* the last output takes what no other takes; its program is not used */
-    bool keep; /* copy matching records, or only count */
+    bool rest;    /* the last output takes what no other takes; its program is not used */
+    bool keep;    /* copy matching records, or only count */
+    bool summary; /* sum up the frames that are judged and that no output takes */
     const struct fc_program *skipping; /* programs[0] without VLAN tags, or NULL: tagged_missed */
     int64_t since_ns;                  /* frames from here on, */
     int64_t until_ns;                  /* and before this, in nanoseconds since 1970, */
     uint32_t sample; /* and of one flow in so many (0: all) are judged; others are not taken */
-    uint32_t link;   /* enum fc_flow_link, for `sample` */
+    uint32_t link;   /* enum fc_flow_link, for `sample` and `summary` */
     uint64_t limit;  /* stop behind this many frames that any output takes; UINT64_MAX: none */
     const struct fc_cancel *cancel; /* may be NULL */
 };
@@ -52,8 +54,9 @@ struct fc_postfilter_result {
     uint64_t start;        /* offset of the first record read; the end, where none was found */
     uint64_t end;          /* offset behind the last record read */
     enum fc_scan_stop stop;
-    uint64_t tagged_missed; /* frames with tags that `program` rejects and `skipping` takes */
-    uint64_t chains_redone; /* wrong guesses inside the range */
+    uint64_t tagged_missed;    /* frames with tags that `program` rejects and `skipping` takes */
+    uint64_t chains_redone;    /* wrong guesses inside the range */
+    struct fc_summary summary; /* finished; owned by whoever has the result */
     struct fc_postfilter_kept *kept; /* the caller's, one for each output */
 };
 
@@ -63,7 +66,8 @@ struct fc_postfilter_result {
  * result->start with where the range before ended, and where they differ ask again for what is
  * between without a guess; `start` may then lie behind `stop`. Only the range that ends with the
  * file has `stop` == `size`. Damage is no error: it is in result->stop, and all before it counts.
- * After an error result->kept holds nothing that counts, and is still the caller's to free. */
+ * After an error result->kept and result->summary hold nothing that counts, and are still the
+ * caller's to free. */
 int fc_postfilter_range(const struct fc_postfilter *postfilter, int fd, uint64_t start,
                         uint64_t stop, uint64_t size, bool guess,
                         struct fc_postfilter_result *result);

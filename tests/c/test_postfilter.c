@@ -232,6 +232,7 @@ static struct fc_postfilter postfilter_of(struct fc_pcap_layout layout,
         .keep = true,
         .since_ns = INT64_MIN,
         .until_ns = INT64_MAX,
+        .link = FC_FLOW_RAW, /* of random frames a quarter is known */
         .limit = UINT64_MAX,
     };
 }
@@ -251,6 +252,7 @@ struct expected {
     enum fc_scan_stop stop;
     struct fc_scan_summary matched[FC_POSTFILTER_OUTPUTS];
     struct made outputs[FC_POSTFILTER_OUTPUTS];
+    struct made summary; /* a row for each frame */
 };
 
 static void expect_in(struct expected *expected, const struct fc_postfilter *postfilter,
@@ -297,6 +299,12 @@ static void expect_frame(struct expected *expected, const struct fc_postfilter *
         taken = true;
     }
     expected->frames_taken += taken;
+    if (postfilter->summary && !taken) {
+        const struct fc_summary_row row = {
+            (uint64_t)ns / 1000000000,
+            fc_summary_protocol_of(&frame, (enum fc_flow_link)postfilter->link), 1, record->wire};
+        made_append(&expected->summary, &row, sizeof row);
+    }
     expected->tagged_missed += !taken && postfilter->skipping && captured >= 14 &&
                                is_tag(at + 16 + 12) &&
                                takes(postfilter->skipping, at + 16, captured, record->wire);
@@ -323,6 +331,7 @@ static struct expected *expect(const struct fc_postfilter *postfilter, const uin
 static void expected_free(struct expected *expected) {
     for (size_t i = 0; i < FC_POSTFILTER_OUTPUTS; i++)
         made_free(&expected->outputs[i]);
+    made_free(&expected->summary);
     free(expected);
 }
 
@@ -347,6 +356,7 @@ static struct given *given_new(void) {
 static void given_free(struct given *given) {
     for (size_t i = 0; i < FC_POSTFILTER_OUTPUTS; i++)
         fc_buffer_free(&given->kept[i].records);
+    fc_summary_free(&given->result.summary);
     free(given);
 }
 
@@ -363,7 +373,7 @@ static void join_kept(struct fc_postfilter_kept *all, const struct fc_postfilter
 }
 
 /* What follows another result. */
-static void join(struct given *all, const struct given *more, uint32_t outputs) {
+static void join(struct given *all, struct given *more, uint32_t outputs) {
     all->result.frames_read += more->result.frames_read;
     all->result.frames_taken += more->result.frames_taken;
     all->result.tagged_missed += more->result.tagged_missed;
@@ -372,6 +382,35 @@ static void join(struct given *all, const struct given *more, uint32_t outputs) 
     all->result.stop = more->result.stop;
     for (uint32_t i = 0; i < outputs; i++)
         join_kept(&all->kept[i], &more->kept[i]);
+    CHECK_IS(fc_summary_join(&all->result.summary, &more->result.summary), FC_OK);
+}
+
+static int compare_rows(const void *one, const void *other) {
+    const struct fc_summary_row *a = one, *b = other;
+    int seconds = (a->second > b->second) - (a->second < b->second);
+    return seconds != 0 ? seconds : (a->protocol > b->protocol) - (a->protocol < b->protocol);
+}
+
+/* The rows of a call are sorted and each is one of a kind; those of ranges were joined. */
+static void check_summary(struct fc_summary *summary, struct expected *expected, bool joined) {
+    size_t count = expected->summary.length / sizeof(struct fc_summary_row);
+    const struct fc_summary_row *rows = (const void *)expected->summary.bytes;
+    if (count > 0)
+        qsort(expected->summary.bytes, count, sizeof *rows, compare_rows);
+    if (joined)
+        CHECK_IS(fc_summary_finish(summary), FC_OK);
+    size_t done = 0;
+    size_t i = 0;
+    for (; i < summary->count && done < count; i++) {
+        struct fc_summary_row sum = rows[done++];
+        for (; done < count && compare_rows(&rows[done], &sum) == 0; done++) {
+            sum.frames++;
+            sum.bytes += rows[done].bytes;
+        }
+        CHECK(memcmp(&summary->rows[i], &sum, sizeof sum) == 0);
+    }
+    CHECK_IS(summary->count, i);
+    CHECK_IS(done, count);
 }
 
 static void check_given(const struct given *given, const struct expected *expected,
@@ -402,6 +441,7 @@ static uint64_t check_in_memory(const struct fc_postfilter *postfilter, const ui
     CHECK_IS(given->result.start, 0);
     CHECK_IS(given->result.stop, expected->stop);
     check_given(given, expected, postfilter->outputs);
+    check_summary(&given->result.summary, expected, false);
     uint64_t redone = given->result.chains_redone;
     given_free(given);
     expected_free(expected);
@@ -445,6 +485,7 @@ static uint64_t check_ranges(const struct fc_postfilter *postfilter, int fd,
     }
     CHECK_IS(all->result.stop, expected->stop == FC_SCAN_END ? FC_SCAN_CALLER : expected->stop);
     check_given(all, expected, postfilter->outputs);
+    check_summary(&all->result.summary, expected, true);
     uint64_t redone = all->result.chains_redone;
     given_free(all);
     expected_free(expected);
@@ -589,6 +630,7 @@ static void outputs_get_what_their_programs_take(void) {
         postfilter.outputs = counts[round % COUNT(counts)];
         postfilter.rest = round & 1;
         postfilter.keep = round % 5 != 4;
+        postfilter.summary = round % 3 == 0;
         postfilter.convert.to = layout_number(random_below(4));
         for (uint32_t i = 0; i < postfilter.outputs; i++)
             chosen[i] = random_below(20) ? programs[random_below(FILTERS)] : NULL;
@@ -753,6 +795,7 @@ static void a_limit_stops_behind_the_last_frame_taken(void) {
                 postfilter_of(layout, variant == 0 ? everything : both);
             postfilter.outputs = variant >= 2 ? 2 : 1; /* a frame that both take counts once */
             postfilter.rest = variant == 3;
+            postfilter.summary = true;
             postfilter.limit = limits[i];
             check_about("limit %" PRIu64 ", variant %d", limits[i], variant);
             check_limit(&postfilter, fd, &made);
@@ -819,13 +862,14 @@ static void frames_outside_the_time_are_nobodys(void) {
     const struct fc_program *chosen[] = {programs[PLAN], programs[FIRST_BYTE], NULL};
     struct fc_postfilter postfilter = postfilter_of(layout, chosen);
     postfilter.outputs = 3;
-    postfilter.rest = true;
+    postfilter.summary = true;
     int64_t base = INT64_C(1700000000000000000);
     const int64_t borders[] = {INT64_MIN, base, base + 700000000000, base + 1234567890123,
                                INT64_MAX};
     for (size_t i = 0; i < COUNT(borders) * COUNT(borders); i++) {
         postfilter.since_ns = borders[i / COUNT(borders)];
         postfilter.until_ns = borders[i % COUNT(borders)];
+        postfilter.rest = i & 1;
         postfilter.limit = i % 3 == 2 ? 1000 : UINT64_MAX;
         check_about("case %zu", i);
         check_limit(&postfilter, fd, &made);
@@ -850,6 +894,7 @@ static void one_flow_of_so_many_is_judged(void) {
             postfilter_of(layout, i % 2 ? everything : with(FIRST_BYTE));
         postfilter.sample = samples[i / 5];
         postfilter.link = (uint32_t)(i % 5);
+        postfilter.summary = i & 4;
         check_about("1 of %u, link %u", postfilter.sample, postfilter.link);
         check_in_memory(&postfilter, made.bytes, made.length);
     }
@@ -916,6 +961,7 @@ static void ranges_give_what_bytes_in_memory_give(void) {
             struct fc_postfilter postfilter = postfilter_of(layout, chosen);
             postfilter.outputs = 2;
             postfilter.rest = number & 1;
+            postfilter.summary = number != 1;
             postfilter.convert.to = layout_number((number + 1) % 4);
             check_about("layout %u, frames of up to %u", number, longest[l]);
             CHECK_IS(check_in_memory(&postfilter, made.bytes, made.length), 0);
@@ -1073,6 +1119,7 @@ static void damage_is_found_where_it_is(void) {
         damage_record(made.bytes + at, kind, made.length - at);
         int fd = file_of(&made);
         struct fc_postfilter postfilter = postfilter_of(layout, i % 3 ? with(PLAN) : everything);
+        postfilter.summary = i & 1;
         check_about("kind %u in place %u, frames of up to %u", kind, place,
                     longest[i / DAMAGES / 4]);
         check_in_memory(&postfilter, made.bytes, made.length);
@@ -1182,6 +1229,7 @@ static void files_that_lie_are_walked_right(void) {
         const struct fc_program *const *all[] = {everything, with(PLAN), with(WORDS)};
         struct fc_postfilter postfilter = postfilter_of(layout, all[i % 3]);
         postfilter.convert.to = layout_number(i / 2);
+        postfilter.summary = i & 1;
         check_about("lie %u, frames of up to %u", kind, longest);
         redone[kind] += check_in_memory(&postfilter, made.bytes, made.length);
         redone[kind] += check_whole(&postfilter, fd, &made);
@@ -1251,7 +1299,8 @@ static void damaged_files_that_lie_are_walked_right(void) {
         size_t at = starts[count * (i / DAMAGES + 1) / 4];
         damage_record(made.bytes + at, kind, made.length - at);
         int fd = file_of(&made);
-        const struct fc_postfilter postfilter = postfilter_of(layout, with(FIRST_BYTE));
+        struct fc_postfilter postfilter = postfilter_of(layout, with(FIRST_BYTE));
+        postfilter.summary = i & 1;
         check_about("lie %u, damage %u", i % LIES, kind);
         check_in_memory(&postfilter, made.bytes, made.length);
         check_whole(&postfilter, fd, &made);
