@@ -39,6 +39,7 @@ from fastcap.link import Link
 from fastcap.offloads import advice, merging, offloads
 from fastcap.outputs import Target, refusal, target_of
 from fastcap.permissions import Permissions
+from fastcap.pressure import Load
 from fastcap.rotation import Closing, Rotation
 from fastcap.segments import Segment
 from fastcap.series import Series, is_numbered
@@ -210,6 +211,7 @@ class Capture:
             opened.callback(self._close_counter)
             block_size, block_count = ring_blocks(ring, self._plan.ring_snaplen)
             chunk = _CHUNK if buffer >= _FEWEST_CHUNKS * _CHUNK else _SMALL_CHUNK
+            self._buffer_size = buffer // chunk * chunk
             header = self._header()
             self._native = self._open_native(
                 interface=self.interface.number,
@@ -630,6 +632,16 @@ class Capture:
             self._native.buffer_used()[0],
             self._rotation.counts.files,
             self._rotation.current,
+        )
+
+    def load(self) -> Load:
+        """How near it is to losing frames: cheap enough to be asked many times a second."""
+        disk = self._rotation.disk
+        return Load(
+            self._native.ring_fill(),
+            self._native.buffer_used()[0],
+            self._buffer_size,
+            disk is not None and disk.trouble.since is not None,
         )
 
     def __enter__(self) -> Capture:

@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
+from fastcap.waiting import NoMoreThreadsError
+
 _SIZE = 4096
 _FORMAT = struct.Struct("=dQQ?QQ")  # Load, count of writes, CLOCK_MONOTONIC in nanoseconds
 _CHECK = struct.Struct("=I")  # of the bytes before
@@ -125,9 +127,12 @@ class Gauge:
         self._thread = threading.Thread(target=self._run, name="fastcap-gauge", daemon=True)
 
     def start(self) -> None:
-        """The first is written when it returns. RuntimeError where there can be no more threads."""
+        """The first is written when it returns. NoMoreThreadsError."""
         self.pressure.write(self.look())
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise NoMoreThreadsError(str(error)) from error
 
     def end(self) -> None:
         """Also where it was never started."""

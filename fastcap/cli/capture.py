@@ -17,7 +17,16 @@ import click
 from fastcap.capture import DEFAULT_BUFFER, DEFAULT_RING, DIRECTIONS, FORMATS, PRECISIONS, Capture
 from fastcap.cli import exit_codes
 from fastcap.cli.expression import read_filter
-from fastcap.cli.flags import FREE, MODE, ROTATE_SIZE, SIZE, Free, vlan_option
+from fastcap.cli.flags import (
+    FREE,
+    MODE,
+    ROTATE_SIZE,
+    SIZE,
+    Free,
+    pressure_option,
+    vlan_option,
+    with_parent_option,
+)
 from fastcap.cli.messages import say
 from fastcap.cli.status_line import StatusLine
 from fastcap.cli.terminal import Terminal
@@ -25,6 +34,8 @@ from fastcap.disk import ON_FULL
 from fastcap.errors import InputError, UsageError
 from fastcap.formats.linktypes import LONGEST_FRAME, name_of
 from fastcap.interfaces import interfaces
+from fastcap.parent import end_with
+from fastcap.pressure import Gauge, Pressure
 from fastcap.privileges import drop, group_of
 from fastcap.segments import Segment
 from fastcap.signals import SAME_STOP, STOPS, WOKEN, Signals
@@ -200,6 +211,8 @@ def _list_interfaces(ctx: click.Context, _param: click.Parameter, value: bool) -
     help="List the interfaces and exit.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the account as one JSON object.")
+@pressure_option
+@with_parent_option
 def command(
     words: tuple[str, ...],
     interface: str | None,
@@ -214,6 +227,8 @@ def command(
     wait_interface: bool | None,
     user: str | None,
     group: str | None,
+    pressure: int | None,
+    with_parent: int | None,
     **options: Any,
 ) -> int:
     """Write the frames of an interface into files, until it is stopped.
@@ -250,6 +265,13 @@ def command(
     options["group"] = None if group is None else group_of(group)
     if keep_free is not None:
         options["keep_free"] = keep_free.of(write)
+    page = None if pressure is None else _page(pressure)
+
+    def with_fewer_rights() -> None:
+        drop(user, options["group"])
+        _end_with(with_parent)
+
+    _end_with(with_parent)
     if wait_interface and not _is_there(interface):
         return exit_codes.INTERRUPTED
     segments: deque[Segment] = deque(maxlen=_MOST_OUTPUTS)
@@ -264,7 +286,7 @@ def command(
             rotate_bytes=rotate_size,
             promiscuous=not no_promiscuous,
             wait_interface=wait_interface is not False,
-            before_files=lambda: drop(user, options["group"]),
+            before_files=with_fewer_rights,
             on_segment=segments.append if as_json else lambda _: None,
             on_note=terminal.say,
             on_end=signals.wake,
@@ -275,7 +297,7 @@ def command(
             for note in capture.notes:
                 terminal.say(note)
             with signals:
-                _run(capture, signals, terminal, duration)
+                _run(capture, signals, terminal, duration, page)
         finally:
             capture.close()
     finally:
@@ -284,6 +306,18 @@ def command(
     if capture.is_gone:
         raise InputError(f"{interface}: the interface is gone, which ended the capture")
     return status
+
+
+def _page(fd: int) -> Pressure:
+    try:
+        return Pressure.attach(fd)
+    except OSError as error:
+        raise UsageError(f"--pressure {fd}: {error.strerror}") from error
+
+
+def _end_with(parent: int | None) -> None:
+    if parent is not None:
+        end_with(parent, signal.SIGTERM)
 
 
 def _is_stdout(path: str) -> bool:
@@ -311,14 +345,25 @@ def _is_there(name: str) -> bool:
 # ---- While it runs ----------------------------------------------------------------------------
 
 
-def _run(capture: Capture, signals: Signals, terminal: Terminal, duration: float | None) -> None:
+def _run(
+    capture: Capture,
+    signals: Signals,
+    terminal: Terminal,
+    duration: float | None,
+    page: Pressure | None = None,
+) -> None:
     """Until the capture has ended. Whatever happens here, what was received by then is written."""
+    gauge = None if page is None else Gauge(page, capture.load)
     capture.start()
     try:
+        if gauge is not None:
+            gauge.start()
         _attend(capture, signals, terminal, duration)
     finally:
         capture.stop()
         capture.wait()
+        if gauge is not None:
+            gauge.end()
 
 
 def _attend(capture: Capture, signals: Signals, terminal: Terminal, duration: float | None) -> None:

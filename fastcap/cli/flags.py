@@ -139,3 +139,8 @@ linktype_option = click.option(
     metavar="NAME",
     help="What frames begin with: a name or number as in captures.",
 )
+# For the halves of `fastcap run`, by its supervisor.
+pressure_option = click.option("--pressure", type=click.IntRange(0), metavar="FD", hidden=True)
+with_parent_option = click.option(
+    "--with-parent", type=click.IntRange(1), metavar="PID", hidden=True
+)

@@ -299,7 +299,7 @@ class Capture:
     def __init__(
         self, network: Network, path: object, *words: object, interface: str = FAR,
         memory: Sequence[str] = _MEMORY, as_json: bool = True, before: Sequence[object] = (),
-        stdout: Any = None, ready: str | None = READY,
+        stdout: Any = None, ready: str | None = READY, pass_fds: Sequence[int] = (),
     ) -> None:  # fmt: skip
         self.as_json = as_json
         number = len(network.processes)
@@ -309,7 +309,9 @@ class Capture:
         command += ["--json"] if as_json else []
         with self._out.open("wb") as out, self._err.open("wb") as err:
             stdout = stdout or (out if as_json else subprocess.PIPE)
-            self.process = network.popen(*command, *words, stdout=stdout, stderr=err)
+            self.process = network.popen(
+                *command, *words, stdout=stdout, stderr=err, pass_fds=pass_fds
+            )
         if ready is not None:
             self.wait_for(ready)
 
