@@ -1,4 +1,4 @@
-"""Gives up every right but the one to capture: capabilities(7), prctl(2)."""
+"""Gives up every right, or all but the one to capture: capabilities(7), prctl(2)."""
 
 from __future__ import annotations
 
@@ -35,14 +35,16 @@ def user_name(number: int) -> str:
         return str(number)
 
 
-def drop(user: str | None = None, group: int | None = None) -> None:
+def drop(user: str | None = None, group: int | None = None, *, keep_raw: bool = True) -> None:
     """From here on the process runs as `user`, if one is given, may give files to `group`, and
-    holds CAP_NET_RAW, if it had that, and nothing else; nothing that it starts can get more. Call
-    it before the first thread: capabilities are a thread's. UsageError where that cannot be."""
+    holds CAP_NET_RAW, if it had that and `keep_raw` is true, and nothing else; nothing that it
+    starts can get more. Call it before the first thread: capabilities are a thread's. UsageError
+    where that cannot be."""
+    kept = 1 << _NET_RAW if keep_raw else 0
     libc = ctypes.CDLL(None, use_errno=True)
     account = None if user is None else _account_of(user)
     for capability in range(_LAST + 1):
-        if capability != _NET_RAW:
+        if not kept >> capability & 1:
             libc.prctl(_CAPBSET_DROP, capability, 0, 0, 0)  # refused to who has no CAP_SETPCAP
     try:
         if account is not None:
@@ -53,7 +55,7 @@ def drop(user: str | None = None, group: int | None = None) -> None:
         raise _refusal(account, group, error) from error
     libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
     libc.prctl(_AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0)
-    _keep_one(libc)
+    _keep(libc, kept)
 
 
 def _account_of(user: str) -> pwd.struct_passwd:
@@ -67,7 +69,7 @@ def _become(libc: ctypes.CDLL, account: pwd.struct_passwd, group: int | None) ->
     groups = os.getgrouplist(account.pw_name, account.pw_gid)
     os.setgroups([*groups, *([] if group is None else [group])])
     os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
-    libc.prctl(_KEEPCAPS, 1, 0, 0, 0)  # over the change of the user, for `_keep_one`
+    libc.prctl(_KEEPCAPS, 1, 0, 0, 0)  # over the change of the user, for `_keep`
     os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
 
 
@@ -82,13 +84,13 @@ def _refusal(account: pwd.struct_passwd | None, group: int | None, error: OSErro
     return UsageError(f"--group {name}: you are not in it, and not root")
 
 
-def _keep_one(libc: ctypes.CDLL) -> None:
+def _keep(libc: ctypes.CDLL, capabilities: int) -> None:
     """Effective and permitted, of what is permitted; nothing is inherited."""
     header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
     data = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice 32 bits of each
     if libc.capget(header, data) != 0:
         raise OSError(ctypes.get_errno(), "capget")
-    kept = data[1] & (1 << _NET_RAW)
+    kept = data[1] & capabilities
     only = (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)
     if libc.capset(header, only) != 0:
         raise OSError(ctypes.get_errno(), "capset")

@@ -7,6 +7,8 @@ import json
 import os
 import pwd
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +57,27 @@ def test_nothing_is_left_but_the_right_to_capture(network: Network, tmp_path: Pa
     ended.check_account(sent=2_000)
     for path in ended.paths:
         assert mode_of(path) == mode_of(Path(f"{path}.json")) == "0o640"
+
+
+_DROP = """
+from fastcap.privileges import drop
+drop({user!r}, keep_raw=False)
+print(open("/proc/self/status").read())
+"""
+
+
+@pytest.mark.parametrize("user", [None, OTHER])
+def test_who_does_not_capture_keeps_nothing(folder: Path, user: str | None) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _DROP.format(user=user)], capture_output=True, text=True, check=True
+    )
+    lines = (line.partition(":") for line in done.stdout.splitlines())
+    told = {name: value.strip() for name, _, value in lines}
+    for name in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb"):
+        assert int(told[name], 16) == 0, name
+    assert told["NoNewPrivs"] == "1"
+    uid = os.geteuid() if user is None else pwd.getpwnam(user).pw_uid
+    assert told["Uid"].split() == [str(uid)] * 4
 
 
 def test_it_captures_as_the_user_that_was_named_also_an_interface_that_comes_back(
