@@ -117,10 +117,11 @@ class Capture:
     free by deleting the oldest.
 
     Beside each named file a JSON is written (fastcap.sidecar). `events`: a path, FIFO or "-", which
-    gets a line of the same JSON for each finished file, and one for the begin and the end. `strict`
-    refuses an interface that merges frames before they are captured. `wait_interface`: when the
-    interface is gone, it is captured again when one of its name is there; without, that ends the
-    capture, and `is_gone` says so. `mode` and `group` (its number) are of the files that are made.
+    gets a line of the same JSON for each finished file, one for each that is deleted, and one for
+    the begin and the end. `strict` refuses an interface that merges frames before they are
+    captured. `wait_interface`: when the interface is gone, it is captured again when one of its
+    name is there; without, that ends the capture, and `is_gone` says so. `mode` and `group` (its
+    number) are of the files that are made.
     `before_files` is called by the constructor when all is checked that needs no right, and before
     the first file is made: that rights are given up then (fastcap.privileges).
 
@@ -198,7 +199,6 @@ class Capture:
         permissions = Permissions(mode, group)
         with contextlib.ExitStack() as opened:
             telling_to = self._open_events(events, target, permissions, opened, before_files)
-            self._series = self._open_series(target, permissions, opened)
             self._telling = Telling(
                 self.account,
                 self._facts(direction=direction, precision=precision, vlan=vlan),
@@ -207,6 +207,7 @@ class Capture:
                 in_place=target.in_place,
                 permissions=permissions,
             )
+            self._series = self._open_series(target, permissions, opened)
             self._counter = self._open_counter(interface) if self._plan.counts else None
             opened.callback(self._close_counter)
             block_size, block_count = ring_blocks(ring, self._plan.ring_snaplen)
@@ -321,7 +322,7 @@ class Capture:
         if target.in_place:
             _check_in_place(target)
             return None
-        series = Series(target.name, permissions)
+        series = Series(target.name, permissions, self._telling.deleted)
         opened.callback(series.close)
         series.probe()
         series.recover(self._on_note)

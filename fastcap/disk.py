@@ -86,7 +86,7 @@ class Disk:
         if self.keep is None:
             return
         while (free := self._free()) is not None and free < self.keep + coming:
-            if not self._delete():
+            if not self._delete("keep-free"):
                 if not self.keeps_too_little:
                     self.on_note(
                         f"{self.series.path}: {free >> 20:,} MiB are free, {self.keep >> 20:,} "
@@ -99,7 +99,7 @@ class Disk:
     def may_go_on(self, error: OSError, path: str) -> bool:
         """After a write failed: whether it is to be tried again, at once or after a pause."""
         self.trouble.goes_on(path, error, "frames wait in memory until it works again")
-        if self.deletes and error.errno in _FULL and self._delete():
+        if self.deletes and error.errno in _FULL and self._delete("full"):
             return True
         if not self.has_time():
             return False
@@ -121,11 +121,11 @@ class Disk:
             return None
         return told.f_bavail * told.f_frsize
 
-    def _delete(self) -> bool:
+    def _delete(self, why: str) -> bool:
         """Whether a file could be deleted, the oldest that can be."""
         self._why_not = "there is no finished file of it left to delete"
         try:
-            return self.series.delete_oldest_one()
+            return self.series.delete_oldest_one(why)
         except OSError as error:
             self._why_not = f"no finished file of it can be deleted: {error.strerror}"
             return False

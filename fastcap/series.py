@@ -14,7 +14,7 @@ import re
 import shlex
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastcap import sidecar
 from fastcap._native.cancel import Cancel
@@ -48,14 +48,21 @@ class Finished(NamedTuple):
 
 class Series:
     """The files of one stem, of which this process is the only writer until `close`. They get
-    these permissions.
+    these permissions. `on_deleted` is told of each finished one that is deleted: its path, the
+    numbers of its JSON, and why.
 
     OutputError where another capture writes this stem, or its directory cannot be used.
     """
 
-    def __init__(self, path: str, permissions: Permissions = _PERMISSIONS) -> None:
+    def __init__(
+        self,
+        path: str,
+        permissions: Permissions = _PERMISSIONS,
+        on_deleted: Callable[[str, dict[str, Any], str], None] = lambda *_: None,
+    ) -> None:
         self.path = path
         self.permissions = permissions
+        self.on_deleted = on_deleted
         self.folder, base = os.path.split(path)
         self.stem, self.suffix = os.path.splitext(base)
         self._finished = _numbered(base)
@@ -204,18 +211,18 @@ class Series:
         refused = []
         for _, path in self.finished()[:-keep]:
             try:
-                _delete(path)
+                self._delete(path, "files")
             except OSError as error:
                 refused.append((path, error.strerror or ""))
         return refused
 
-    def delete_oldest_one(self) -> bool:
+    def delete_oldest_one(self, why: str) -> bool:
         """Of those that can be deleted; whether there was one. OSError where there are files, and
         none of them can be."""
         refusal: OSError | None = None
         for _, path in self.finished():
             try:
-                _delete(path)
+                self._delete(path, why)
             except OSError as error:
                 refusal = error
             else:
@@ -223,6 +230,13 @@ class Series:
         if refusal is not None:
             raise refusal
         return False
+
+    def _delete(self, path: str, why: str) -> None:
+        told = sidecar.numbers(path)
+        sidecar.remove(path)  # first: it is never alone
+        with contextlib.suppress(FileNotFoundError):  # whoever took it may have moved it
+            os.unlink(path)
+            self.on_deleted(path, told, why)
 
     def recover(self, tell: Callable[[str], None]) -> None:
         """Ends what an earlier capture left unfinished at its last whole record, and gives it a
@@ -288,12 +302,6 @@ def _numbered(base: str) -> re.Pattern[str]:
 def is_numbered(name: str, base: str) -> bool:
     """Whether a file of this name belongs to the series of -w `base`."""
     return _numbered(base).fullmatch(name) is not None
-
-
-def _delete(path: str) -> None:
-    sidecar.remove(path)  # first: it is never alone
-    with contextlib.suppress(FileNotFoundError):  # whoever took it may have moved it
-        os.unlink(path)
 
 
 def is_gone(path: str) -> bool:

@@ -18,6 +18,7 @@ SUFFIX = ".json"
 LONGER = len("." + SUFFIX)  # bytes: the longest name of a file and of its JSON differ by so many
 _LARGEST = 1 << 20  # bytes that are read
 _PERMISSIONS = Permissions()
+_NUMBERS = ("frames", "bytes", "first_ns", "last_ns")
 
 
 def path_of(capture: str) -> str:
@@ -53,6 +54,18 @@ def remove(capture: str) -> None:
     """Of a file that is deleted. OSError."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path_of(capture))
+
+
+def numbers(capture: str) -> dict[str, Any]:
+    """`frames`, `bytes`, `first_ns` and `last_ns` as the JSON beside a file has them; None each
+    where there is none. Never waits for a FIFO that somebody put there."""
+    try:
+        fd = os.open(path_of(capture), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(fd, "rb") as file:
+            record = json.loads(file.read(_LARGEST) or b"")
+        return {name: record[name] for name in _NUMBERS}
+    except (OSError, ValueError, KeyError, TypeError):
+        return dict.fromkeys(_NUMBERS)
 
 
 def proven_span(capture: str, size: int) -> Span | None:

@@ -111,6 +111,10 @@ class Telling:
             self._changes_left_out -= self._told_left_out
         self._event("file", **self._record)
 
+    def deleted(self, path: str, numbers: dict[str, Any], why: str) -> None:
+        """A finished file had to go."""
+        self._event("deleted", path=path, **numbers, why=why)
+
     def end(self, account: Account, *, balances: bool) -> None:
         self._event("end", account=account.as_json(), balances=balances)
 

@@ -15,7 +15,7 @@ import fastcap.series
 from fastcap.errors import InputError, OutputError
 from fastcap.formats import pcapng
 from fastcap.segments import Segment, Span
-from fastcap.series import BARE, Series, end_at_last_record
+from fastcap.series import BARE, Finished, Series, end_at_last_record
 from tests import pcaps
 from tests.pcaps import Frame
 
@@ -92,6 +92,41 @@ def test_the_newest_files_are_kept_and_nobody_elses_are_touched(tmp_path: Path) 
     kept = [f"net1_{number:08}_20261121T120000Z.pcap" for number in (3, 10)]
     kept += [f"{name}.json" for name in kept]
     assert names(tmp_path) == sorted(others + kept)
+
+
+def test_what_is_deleted_is_told_with_the_numbers_of_its_json(tmp_path: Path) -> None:
+    told: list[object] = []
+    series = Series(str(tmp_path / "net1.pcap"), on_deleted=lambda *what: told.append(what))
+    paths = [tmp_path / f"net1_0000000{i}_20261121T120000Z.pcap" for i in range(1, 7)]
+    for path in paths:
+        path.touch()
+    record = {"path": "x", "frames": 3, "bytes": 400, "first_ns": 5, "last_ns": 7, "account": {}}
+    Path(f"{paths[0]}.json").write_text(json.dumps(record))
+    Path(f"{paths[1]}.json").write_text('{"frames": 3')
+    os.mkfifo(f"{paths[2]}.json")
+    (tmp_path / "elsewhere").write_text(json.dumps(record))
+    Path(f"{paths[3]}.json").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / f"{paths[4].name}.json").mkdir()  # which nobody deletes
+    nothing = dict.fromkeys(("frames", "bytes", "first_ns", "last_ns"))
+    numbers = {"frames": 3, "bytes": 400, "first_ns": 5, "last_ns": 7}
+    assert series.delete_oldest_one("full")
+    assert told.pop() == (str(paths[0]), numbers, "full")
+    refused = series.delete_oldest(1)
+    assert told == [(str(path), nothing, "files") for path in paths[1:4]]
+    assert [path for path, _ in refused] == [str(paths[4])]
+    series.close()
+
+
+def test_what_somebody_else_took_meanwhile_is_not_told_as_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    series = Series(str(tmp_path / "net1.pcap"), on_deleted=lambda *what: told.append(what))
+    gone = Finished(1, str(tmp_path / "net1_00000001_20261121T120000Z.pcap"))
+    monkeypatch.setattr(series, "finished", lambda: [gone])
+    assert series.delete_oldest_one("full")
+    assert told == []
+    series.close()
 
 
 def test_one_stem_has_one_writer_and_the_lock_is_gone_with_it(tmp_path: Path) -> None:

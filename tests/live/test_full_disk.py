@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -124,6 +125,32 @@ def test_one_file_goes_on_as_well(network: Network, small: Path) -> None:
     ended = capture.end()
     ended.check_account(sent=20_000)
     assert serials(read(small / "one.pcap")) == list(range(20_000))
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("-W 3", "files"),
+        ("--keep-free 4M", "keep-free"),
+        ("--on-full delete-oldest", "full"),
+    ],
+)
+def test_what_is_deleted_is_an_event_with_its_numbers(
+    network: Network, small: Path, tmp_path: Path, words: str, why: str
+) -> None:
+    ended = full(network, small, *words.split(), "--events", tmp_path / "events").end()
+    ended.check_account(sent=FRAMES)
+    lines = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    files = {line["path"]: line for line in lines if line["event"] == "file"}
+    deleted = [line for line in lines if line["event"] == "deleted"]
+    assert len(deleted) > 1
+    for line in deleted:
+        told = files.pop(line["path"])  # before it, and once
+        assert line["why"] == why
+        for name in ("frames", "bytes", "first_ns", "last_ns"):
+            assert line[name] == told[name]
+    assert sorted(os.path.basename(path) for path in files) == captures_in(small)
+    assert sum(line["frames"] for line in deleted) + len(frames_in(small)) == FRAMES
 
 
 # ---- Full, emptied, and full again --------------------------------------------------------------
