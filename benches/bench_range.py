@@ -34,7 +34,7 @@ def _filter_ranges(
     start = FILE_HEADER
     while start < size:
         stop = min(size, (start // RANGE_BYTES + 1) * RANGE_BYTES)
-        _, _, _, start, damage, _, _, _, ((_, output),) = filter_range(
+        _, _, _, start, damage, *_, ((_, output),) = filter_range(
             fd,
             start,
             stop,

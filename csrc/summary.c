@@ -23,8 +23,8 @@ enum {
     FIRST_ROWS = 64,
 };
 
-const char *fc_summary_name(enum fc_summary_protocol protocol) {
-    switch (protocol) {
+const char *fc_summary_name(uint32_t protocol) {
+    switch ((enum fc_summary_protocol)protocol) {
     case FC_SUMMARY_ARP: return "arp";
     case FC_SUMMARY_LLC: return "llc";
     case FC_SUMMARY_LLDP: return "lldp";

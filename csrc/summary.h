@@ -65,8 +65,8 @@ struct fc_summary {
     size_t room;
 };
 
-/* Such as "ipv4/tcp"; never NULL, never freed. */
-const char *fc_summary_name(enum fc_summary_protocol protocol);
+/* Of an enum fc_summary_protocol, such as "ipv4/tcp"; never NULL, never freed. */
+const char *fc_summary_name(uint32_t protocol);
 
 /* VLAN tags are skipped, and those extension headers of IPv6 that any node may add: hop-by-hop,
  * routing, fragment, destination. Each fragment counts for the protocol that its header names;

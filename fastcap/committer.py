@@ -25,7 +25,8 @@ from fastcap.inputs import Source
 from fastcap.outputs import ClosedPipe, Output
 from fastcap.results import Damage, FilterResult, InputReport
 from fastcap.segments import Span
-from fastcap.selection import Selection
+from fastcap.selection import Selection, flow_link
+from fastcap.summary import add
 from fastcap.tasks import Job, Kept, Result, Task, run_task
 from fastcap.workers import Workers
 
@@ -48,7 +49,8 @@ _AHEAD = 2  # ranges waiting beyond those that are worked on
 
 class Run:
     """What to do with the sources, and the report of what was done. `filters`: one for each output,
-    or one that only counts; `rest`: one output more takes what none of them takes."""
+    or one that only counts; `rest`: one output more takes what none of them takes; `summary`: that
+    is summed up by second and protocol."""
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class Run:
         *,
         jobs: int,
         rest: bool = False,
+        summary: bool = False,
         selection: Selection = Selection(),  # noqa: B008 - never changed
         snaplen: int | None = None,
         limit: int | None = None,
@@ -67,13 +70,14 @@ class Run:
         self.programs: tuple[NativeProgram | None, ...] = tuple(one.native for one in filters)
         self.programs += (None,) if rest or not filters else ()
         self.rest = rest
+        self.summary = summary
         self.skipping = filters[0].skipping() if len(filters) == 1 and not rest else None
         self.selection = selection
         self.jobs = jobs
         self.limit = limit
         self.progress = progress
-        # a frame may go to every output
-        room = _IN_FLIGHT // len(self.programs)
+        # A frame may go to every output; rows of a summary take about as much as small frames.
+        room = _IN_FLIGHT // (len(self.programs) + summary)
         room -= _OUTPUT if len(self.programs) > 1 else 0
         self.in_flight = min(jobs + _AHEAD, max(2, room // _SMALLEST_RANGE))
         room //= self.in_flight
@@ -81,6 +85,7 @@ class Run:
         self.writes = False
         self.out_header = _out_header(sources, snaplen)
         self.result = FilterResult([InputReport(s.name, s.header) for s in sources])
+        self.result.summary = {} if summary else None
         self.passed_over: list[str] = []
         self.bytes_done = 0
         self.bytes_total = sum(source.size for source in sources)
@@ -120,11 +125,12 @@ class Run:
             self.writes,
             NO_LIMIT if self.limit is None else self.limit + selection.skip,
             self.rest,
+            self.summary,
             self.skipping,
             selection.since_ns,
             selection.until_ns,
             selection.sample,
-            selection.link,
+            flow_link(source.header.linktype) if self.summary else selection.link,
         )
 
     def tasks(self) -> Iterator[tuple[int, Task | None]]:
@@ -267,7 +273,7 @@ class _Committer:
     def redo(self, task: Task) -> Result:
         """A wrong guess. A record that began before this range may reach into it or past it."""
         if self.expected >= task.stop:
-            return Result(0, 0, self.expected, self.expected, None, False, 0, 0, ())
+            return Result(0, 0, self.expected, self.expected, None, False, 0, 0, b"", ())
         self.run.result.ranges_redone += 1
         return self.again(task, task.job.limit)
 
@@ -284,7 +290,7 @@ class _Committer:
         job = task.job._replace(limit=limit, keep=keeps)
         exact = task._replace(start=self.expected, guess=False, job=job)
         if self.expected >= task.stop:
-            return Result(0, 0, self.expected, self.expected, None, False, 0, 0, ())
+            return Result(0, 0, self.expected, self.expected, None, False, 0, 0, b"", ())
         return self.executor.submit(run_task, exact, self.cancel, self.memory).result()
 
     def stream(self, source: Source) -> None:
@@ -307,6 +313,8 @@ class _Committer:
         report.bytes_read += result.end - result.start
         report.tagged_missed += result.tagged_missed
         self.run.result.chains_redone += result.chains_redone
+        if self.run.result.summary is not None:
+            add(self.run.result.summary, result.summary)
         span = Span()
         for number, kept in enumerate(result.kept):
             span = span.joined(kept.matched)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastcap.formats.pcap import HEADER_SIZE, FileHeader
 from fastcap.segments import Segment, Span
+
+if TYPE_CHECKING:
+    from fastcap.summary import Rows
 
 
 class Damage(NamedTuple):
@@ -59,8 +62,9 @@ class InputReport(_Record):
 class FilterResult(_Record):
     """What a run read, kept and wrote. `notes` are lines that the user should see: what the
     output cannot hold, what lies beside it. `reader_left` says that a pipe's reader closed it
-    before the end, which is no error: they had enough. `ranges_redone` and `chains_redone` count
-    wrong guesses of where records begin."""
+    before the end, which is no error: they had enough. `summary`: what was judged and no output
+    takes, by second and protocol; None where that was not asked for. `ranges_redone` and
+    `chains_redone` count wrong guesses of where records begin."""
 
     def __init__(self, inputs: list[InputReport]) -> None:
         self.inputs = inputs
@@ -68,6 +72,7 @@ class FilterResult(_Record):
         self.elapsed_s = 0.0
         self.notes: list[str] = []
         self.reader_left = False
+        self.summary: Rows | None = None
         self.ranges_redone = 0
         self.chains_redone = 0
 

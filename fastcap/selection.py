@@ -75,6 +75,11 @@ def select(
     return Selection(times[0], times[1], sample or 0, link, skip, tuple(notes))
 
 
+def flow_link(linktype: int) -> int:
+    """How frames of a link type begin (enum fc_flow_link); 0 where that is not known."""
+    return _FLOW_LINKS.get(linktype, 0)
+
+
 def _flow_link(sample: int, linktype: int) -> int:
     if not 1 <= sample <= MOST_SAMPLE:
         raise UsageError(f"sample is 1 to {MOST_SAMPLE:,}, not {sample}")

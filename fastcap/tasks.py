@@ -29,9 +29,10 @@ class Job(NamedTuple):
     """What is the same for every range of an input. `programs`: one for each output; None takes
     every frame. With `rest` the last output takes what no other takes. `keep` says whether matching
     records come back or are only counted. `limit`: frames that any output takes, after which it
-    stops. Frames from `since_ns` on and before `until_ns` are judged, of one flow in `sample` (0:
-    of all), which begin as `link` says (enum fc_flow_link). `skipping`: the first program without
-    VLAN tags, for frames that have them and are rejected."""
+    stops. With `summary` what no output takes is summed up. Frames from `since_ns` on and before
+    `until_ns` are judged, of one flow in `sample` (0: of all); `link`: how frames begin (enum
+    fc_flow_link), for `sample` and `summary`. `skipping`: the first program without VLAN tags, for
+    frames that have them and are rejected."""
 
     programs: tuple[NativeProgram | None, ...]
     layout: Layout
@@ -39,6 +40,7 @@ class Job(NamedTuple):
     keep: bool
     limit: int = NO_LIMIT
     rest: bool = False
+    summary: bool = False
     skipping: NativeProgram | None = None
     since_ns: int = FIRST_TIME
     until_ns: int = LAST_TIME
@@ -74,7 +76,8 @@ class Result(NamedTuple):
     """What came of a range: offsets of the first record and behind the last one read, and what each
     output gets. `taken`: frames that any of them takes. `tagged_missed` frames were rejected that
     `skipping` takes. `damage` says why reading ended before `stop`; `cut` that it is because the
-    bytes end inside a record. `chains_redone`: wrong guesses inside the range."""
+    bytes end inside a record. `chains_redone`: wrong guesses inside the range. `summary`: frames
+    that no output takes, as fastcap.summary.add reads it."""
 
     frames_read: int
     taken: int
@@ -84,6 +87,7 @@ class Result(NamedTuple):
     cut: bool
     tagged_missed: int
     chains_redone: int
+    summary: bytes
     kept: tuple[Kept, ...]
 
     def skipped(self) -> Result:
@@ -92,7 +96,7 @@ class Result(NamedTuple):
 
     def nothing_more(self) -> Result:
         """Of the same range, behind its end."""
-        return Result(0, 0, self.end, self.end, self.damage, self.cut, 0, 0, ())
+        return Result(0, 0, self.end, self.end, self.damage, self.cut, 0, 0, b"", ())
 
 
 def run_task(task: Task, cancel: Cancel, memory: Memory) -> Result:

@@ -138,6 +138,19 @@ cdef extern from "writer.h" nogil:
     void fc_writer_close(fc_writer *writer)
     int fc_writer_publish(const char *temporary, const char *name, bint replace)
 
+cdef extern from "summary.h" nogil:
+    enum: FC_SUMMARY_PROTOCOLS
+    struct fc_summary_row:
+        uint64_t second
+        uint64_t protocol
+        uint64_t frames
+        uint64_t bytes
+    struct fc_summary:
+        fc_summary_row *rows
+        size_t count
+    const char *fc_summary_name(uint32_t protocol)
+    void fc_summary_free(fc_summary *summary)
+
 cdef extern from "postfilter.h" nogil:
     struct fc_postfilter:
         fc_convert convert
@@ -145,6 +158,7 @@ cdef extern from "postfilter.h" nogil:
         uint32_t outputs
         bint rest
         bint keep
+        bint summary
         const fc_program *skipping
         int64_t since_ns
         int64_t until_ns
@@ -163,6 +177,7 @@ cdef extern from "postfilter.h" nogil:
         fc_scan_stop stop
         uint64_t tagged_missed
         uint64_t chains_redone
+        fc_summary summary
         fc_postfilter_kept *kept
     int fc_postfilter_range(const fc_postfilter *postfilter, int fd, uint64_t start, uint64_t stop,
                             uint64_t size, bint guess, fc_postfilter_result *result)

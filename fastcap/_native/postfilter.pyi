@@ -8,10 +8,11 @@ from fastcap.formats.pcap import Layout
 NO_LIMIT: int
 FIRST_TIME: int
 LAST_TIME: int
+PROTOCOLS: tuple[str, ...]
 
 _Summary = tuple[int, int | None, int | None]
 _Kept = tuple[tuple[_Summary, NativeBytes], ...]
-_Result = tuple[int, int, int, int, str | None, bool, int, int, _Kept]
+_Result = tuple[int, int, int, int, str | None, bool, int, int, bytes, _Kept]
 
 def filter_range(
     fd: int,
@@ -26,6 +27,7 @@ def filter_range(
     limit: int = 0xFFFFFFFFFFFFFFFF,
     keep: bool,
     rest: bool = False,
+    summary: bool = False,
     skipping: NativeProgram | None = None,
     since_ns: int = -0x8000000000000000,
     until_ns: int = 0x7FFFFFFFFFFFFFFF,
@@ -43,6 +45,7 @@ def filter_bytes(
     limit: int = 0xFFFFFFFFFFFFFFFF,
     keep: bool,
     rest: bool = False,
+    summary: bool = False,
     skipping: NativeProgram | None = None,
     since_ns: int = -0x8000000000000000,
     until_ns: int = 0x7FFFFFFFFFFFFFFF,

@@ -1,10 +1,12 @@
 """The offline loop over one range of a file, or over bytes, without the GIL."""
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from fastcap._native.cancel cimport Cancel
 from fastcap._native.csrc cimport (
+    FC_SUMMARY_PROTOCOLS,
     fc_postfilter,
     fc_postfilter_bytes,
     fc_postfilter_kept,
@@ -13,6 +15,9 @@ from fastcap._native.csrc cimport (
     fc_program,
     fc_scan_damage_text,
     fc_scan_is_cut,
+    fc_summary_free,
+    fc_summary_name,
+    fc_summary_row,
 )
 from fastcap._native.layout cimport layout_of
 from fastcap._native.memory cimport Memory, NativeBytes
@@ -22,6 +27,8 @@ from fastcap._native.status cimport check
 NO_LIMIT = 0xFFFFFFFFFFFFFFFF
 FIRST_TIME = INT64_MIN
 LAST_TIME = INT64_MAX
+# The names of the protocols in rows of a summary, by their numbers.
+PROTOCOLS = tuple([fc_summary_name(number).decode() for number in range(FC_SUMMARY_PROTOCOLS)])
 
 
 cdef class _Settings:
@@ -33,9 +40,9 @@ cdef class _Settings:
     cdef tuple held
     cdef Memory memory
 
-    def __cinit__(self, programs, layout, out_layout, limit, keep, rest, NativeProgram skipping,
-                  since_ns, until_ns, sample, link, Cancel cancel not None,
-                  Memory memory not None):
+    def __cinit__(self, programs, layout, out_layout, limit, keep, rest, summary,
+                  NativeProgram skipping, since_ns, until_ns, sample, link,
+                  Cancel cancel not None, Memory memory not None):
         cdef size_t count = len(programs)
         self.held = (*programs, skipping, cancel)
         self.memory = memory
@@ -52,6 +59,7 @@ cdef class _Settings:
         self.c.outputs = count
         self.c.rest = rest
         self.c.keep = keep
+        self.c.summary = summary
         self.c.skipping = skipping.c if skipping is not None else NULL
         self.c.since_ns = since_ns
         self.c.until_ns = until_ns
@@ -65,6 +73,7 @@ cdef class _Settings:
             for i in range(self.c.outputs):
                 if self.result.kept[i].records.bytes is not NULL:
                     self.memory.outputs.give(self.result.kept[i].records)
+        fc_summary_free(&self.result.summary)
         free(self.result.kept)
         free(self.programs)
 
@@ -78,6 +87,12 @@ cdef class _Settings:
         first, last = kept.matched.first_ns, kept.matched.last_ns
         return (kept.matched.frames, first if some else None, last if some else None), records
 
+    cdef bytes summary(self):
+        return PyBytes_FromStringAndSize(
+            <const char *>self.result.summary.rows,
+            self.result.summary.count * sizeof(fc_summary_row),
+        )
+
     cdef tuple answer(self):
         cdef const char *damage = fc_scan_damage_text(self.result.stop)
         return (
@@ -89,21 +104,23 @@ cdef class _Settings:
             fc_scan_is_cut(self.result.stop),
             self.result.tagged_missed,
             self.result.chains_redone,
+            self.summary(),
             tuple([self.kept(i) for i in range(self.c.outputs)]),
         )
 
 
 def filter_range(int fd, uint64_t start, uint64_t stop, uint64_t size, bint guess, *,
                  tuple programs not None, layout, out_layout, uint64_t limit=NO_LIMIT,
-                 bint keep, bint rest=False, NativeProgram skipping=None,
+                 bint keep, bint rest=False, bint summary=False, NativeProgram skipping=None,
                  int64_t since_ns=FIRST_TIME, int64_t until_ns=LAST_TIME, int sample=0, int link=0,
                  Cancel cancel not None, Memory memory not None) -> tuple:
     """fc_postfilter_range (csrc/postfilter.h): frames read, and taken by any program; offsets of
     the first record and behind the last; damage or None; whether it is that the bytes end inside a
-    record; frames that only `skipping` takes; wrong guesses inside; for each program frames matched
-    with their earliest and latest time, and the records."""
-    cdef _Settings settings = _Settings(programs, layout, out_layout, limit, keep, rest, skipping,
-                                        since_ns, until_ns, sample, link, cancel, memory)
+    record; frames that only `skipping` takes; wrong guesses inside; with `summary`,
+    rows of what no program takes (struct fc_summary_row, one after the other); for each program
+    frames matched with their earliest and latest time, and the records."""
+    cdef _Settings settings = _Settings(programs, layout, out_layout, limit, keep, rest, summary,
+                                        skipping, since_ns, until_ns, sample, link, cancel, memory)
     cdef int status
     with nogil:
         status = fc_postfilter_range(&settings.c, fd, start, stop, size, guess, &settings.result)
@@ -113,12 +130,12 @@ def filter_range(int fd, uint64_t start, uint64_t stop, uint64_t size, bint gues
 
 def filter_bytes(const unsigned char[::1] data not None, *,
                  tuple programs not None, layout, out_layout, uint64_t limit=NO_LIMIT,
-                 bint keep, bint rest=False, NativeProgram skipping=None,
+                 bint keep, bint rest=False, bint summary=False, NativeProgram skipping=None,
                  int64_t since_ns=FIRST_TIME, int64_t until_ns=LAST_TIME, int sample=0, int link=0,
                  Cancel cancel not None, Memory memory not None) -> tuple:
     """The same for bytes in memory that start with a record; offsets count from their start."""
-    cdef _Settings settings = _Settings(programs, layout, out_layout, limit, keep, rest, skipping,
-                                        since_ns, until_ns, sample, link, cancel, memory)
+    cdef _Settings settings = _Settings(programs, layout, out_layout, limit, keep, rest, summary,
+                                        skipping, since_ns, until_ns, sample, link, cancel, memory)
     cdef size_t length = data.shape[0]
     cdef const unsigned char *at = &data[0] if length else NULL
     cdef int status

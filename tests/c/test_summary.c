@@ -274,11 +274,11 @@ static void random_frames_have_some_protocol(void) {
 
 static void every_protocol_has_a_name_of_its_own(void) {
     for (uint32_t i = 0; i < FC_SUMMARY_PROTOCOLS; i++) {
-        const char *name = fc_summary_name((enum fc_summary_protocol)i);
+        const char *name = fc_summary_name(i);
         check_about("%s", name);
         CHECK(name[0] != '\0');
         for (uint32_t other = 0; other < i; other++)
-            CHECK(strcmp(name, fc_summary_name((enum fc_summary_protocol)other)) != 0);
+            CHECK(strcmp(name, fc_summary_name(other)) != 0);
     }
     CHECK(strcmp(fc_summary_name(FC_SUMMARY_PROTOCOLS), "other") == 0);
     CHECK(strcmp(fc_summary_name(FC_SUMMARY_IPV6_ICMP6), "ipv6/icmp6") == 0);
