@@ -1,8 +1,13 @@
-"""What no output takes, by second and protocol."""
+"""What no output takes, by second and protocol, and the files that say so."""
 
 from __future__ import annotations
 
+import csv
+import datetime
+import errno
+import os
 import random
+import stat
 import subprocess
 from collections import Counter
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -18,6 +23,7 @@ from fastcap.committer import Run, linktype_of
 from fastcap.filter import Filter
 from fastcap.inputs import Source, open_source
 from fastcap.outputs import Output, resolve
+from fastcap.permissions import Permissions
 from fastcap.results import FilterResult
 from fastcap.selection import Selection
 from tests import pcaps, slices
@@ -312,6 +318,8 @@ def test_fractions_of_a_second_and_more_belong_to_their_second(tmp_path: Path) -
     found = rows_of(run([source], ["ip"]))
     seconds = [second + more // 10**6 for second, more in fields]
     assert found == {(second, "arp"): (1, 0xFFFFFFFF) for second in seconds}
+    summary.write(str(tmp_path / "x.csv"), found)
+    assert "2106-02-07T07:39:49Z,arp,1," in (tmp_path / "x.csv").read_text()
 
 
 def test_seconds_beyond_the_most_rows_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,3 +384,114 @@ def _as_tshark_says(protocols: list[str]) -> str:
     behind = protocols[protocols.index("ipv6" if network == "ipv6" else "ip") + 1 :]
     known = [names.get(one, one) for one in behind]
     return f"{network}/" + next((o for o in known if o in PROTOCOLS[network].values()), "other")
+
+
+# ---- Files ------------------------------------------------------------------------------------
+
+ROWS: summary.Rows = {
+    (None, "arp"): (3, 180),
+    (BASE + 1, "ipv4/udp"): (1, 2**40),
+    (BASE, "ipv6/tcp"): (7, 700),
+    (BASE, "ipv4/tcp"): (5, 500),
+    (0, "other"): (1, 60),
+}
+IN_ORDER = [
+    (0, "other", 1, 60),
+    (BASE, "ipv4/tcp", 5, 500),
+    (BASE, "ipv6/tcp", 7, 700),
+    (BASE + 1, "ipv4/udp", 1, 2**40),
+    (None, "arp", 3, 180),
+]
+
+
+def test_a_csv_has_rows_in_order_and_times_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "dropped.csv"
+    summary.write(str(path), ROWS)
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["time", "protocol", "frames", "bytes"]
+    read = []
+    for time, protocol, frames, size in rows:
+        moment = datetime.datetime.strptime(time, "%Y-%m-%dT%H:%M:%S%z") if time else None
+        second = int(moment.timestamp()) if moment else None
+        read.append((second, protocol, int(frames), int(size)))
+    assert read == IN_ORDER
+    assert rows[1][0] == "2023-11-14T22:13:20Z"
+
+
+def test_a_parquet_has_the_same_rows_with_types(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "dropped.parquet"
+    summary.write(str(path), ROWS)
+    table = pq.read_table(path)
+    assert table.column_names == ["time", "protocol", "frames", "bytes"]
+    # Parquet has no seconds
+    assert table.schema.types == [pa.timestamp("ms", "UTC"), pa.string(), pa.int64(), pa.int64()]
+    times = [time.timestamp() if time else None for time in table["time"].to_pylist()]
+    rest = [table[name].to_pylist() for name in table.column_names[1:]]
+    assert list(zip(times, *rest, strict=True)) == IN_ORDER
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet", "X.CSV"])
+def test_a_summary_of_nothing_is_a_file_too(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    summary.check_path(str(path))
+    summary.write(str(path), {})
+    if path.suffix == ".parquet":
+        table = pytest.importorskip("pyarrow.parquet").read_table(path)
+        assert (table.num_rows, table.num_columns) == (0, 4)
+    else:
+        assert path.read_text() == "time,protocol,frames,bytes\n"
+
+
+def test_a_summary_replaces_the_one_before_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("before")
+    (tmp_path / ".x.csv.part").write_text("left by one that was killed")
+    before = path.open()
+    summary.write(str(path), ROWS, Permissions(mode=0o604))
+    assert before.read() == "before"
+    before.close()
+    assert len(path.read_text().splitlines()) == 6
+    assert stat.S_IMODE(path.stat().st_mode) == 0o604
+    assert os.listdir(tmp_path) == ["x.csv"]
+
+
+def test_a_summary_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("before")
+
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        summary.write(str(path), ROWS)
+    assert path.read_text() == "before"
+    assert os.listdir(tmp_path) == ["x.csv"]
+
+
+def test_a_relative_name_is_written_where_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    summary.write("x.csv", ROWS)
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize("name", ["x", "x.json", "x.csv.gz", ".csv", "x.parquet/", "-"])
+def test_a_name_must_say_its_format(name: str) -> None:
+    with pytest.raises(fastcap.UsageError, match=r"\.csv or a \.parquet"):
+        summary.check_path(name)
+
+
+def test_without_pyarrow_parquet_is_refused_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(fastcap.UsageError, match=r"pip install 'fastcap-pcap\[parquet\]'"):
+        summary.check_path("x.parquet")
+    summary.check_path("x.csv")
