@@ -73,11 +73,11 @@ def _captures_in(directory: str) -> Iterator[str]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             path = os.path.join(folder, name)
-            if not name.startswith(".") and (_is_named_capture(name) or _has_magic(path)):
+            if not name.startswith(".") and (is_named_capture(name) or _has_magic(path)):
                 yield path
 
 
-def _is_named_capture(name: str) -> bool:
+def is_named_capture(name: str) -> bool:
     name = name.lower()
     for packed in _PACKED:
         name = name.removesuffix(packed)

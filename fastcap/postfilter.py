@@ -188,7 +188,7 @@ def _filter(given: _Given, expressions: list[str], names: list[str], *, rest: bo
         run = Run(
             sources,
             [Filter(expression, linktype, given.vlan) for expression in expressions],
-            jobs=given.jobs or _processors(),
+            jobs=given.jobs or processors(),
             rest=rest,
             selection=select(
                 sources,
@@ -306,7 +306,8 @@ def _series_notes(series: str, outputs: list[Segment]) -> list[str]:
     return [f"{stale[0]}: of an earlier series, {len(stale):,} such files remain"]
 
 
-def _processors() -> int:
+def processors() -> int:
+    """That this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -357,7 +358,7 @@ def report_sources(
     """Reads open sources whole and reports frames, bytes, times and damage of each. Their link
     types may differ. Streams are used up; the caller closes them."""
     started = time.perf_counter()
-    run = Run(sources, [], jobs=jobs or _processors(), progress=progress)
+    run = Run(sources, [], jobs=jobs or processors(), progress=progress)
     result = run_waiting(lambda cancel: run.run([], None, cancel))
     result.elapsed_s = time.perf_counter() - started
     return result

@@ -23,6 +23,7 @@ from fastcap.waiting import NoMoreThreadsError
 _COMMANDS = {
     "capture": "Write the frames of an interface into files that rotate.",
     "filter": "Keep the frames of captures that a filter takes.",
+    "follow": "Filter files as they are finished; give the disk back.",
     "compile": "Print the classic BPF program of a filter.",
     "explain": "Say what a filter means.",
     "info": "Say what captures hold: format, frames, times, damage.",

@@ -9,7 +9,7 @@ import click
 
 from fastcap.cli import exit_codes
 from fastcap.cli.expression import read_filter
-from fastcap.cli.flags import SIZE, files_from_option, jobs_option, vlan_option
+from fastcap.cli.flags import SIZE, files_from_option, jobs_option, outputs_of, vlan_option
 from fastcap.cli.messages import say
 from fastcap.cli.progress import progress_bar
 from fastcap.errors import InputError, UsageError
@@ -153,7 +153,7 @@ def command(
     if to:
         if expression or filter_file or output or count or limit or skip:
             raise UsageError("--to names filters and outputs: no -e, -F, -o, --count, -c, --skip")
-        outputs = _outputs(to)
+        outputs = outputs_of(to)
         _check_streams([*outputs, rest or ""], as_json)
         with progress_bar() as progress:
             inputs = [*words, *names]
@@ -195,19 +195,6 @@ def _expression(
     if not words:
         raise UsageError("no filter: fastcap filter EXPR INPUT... -o OUT (see --help)")
     return words[0], list(words[1:])
-
-
-def _outputs(given: tuple[str, ...]) -> dict[str, str]:
-    """OUT=EXPR, split at the first =."""
-    outputs: dict[str, str] = {}
-    for text in given:
-        name, equal, expression = text.partition("=")
-        if not name or not equal:
-            raise UsageError(f"--to {text}: expected OUT=EXPR, as in --to web.pcap='tcp port 443'")
-        if name in outputs:
-            raise UsageError(f"--to {name}: named twice; join the filters with OR")
-        outputs[name] = expression
-    return outputs
 
 
 def _sample(text: str) -> int:

@@ -144,3 +144,16 @@ pressure_option = click.option("--pressure", type=click.IntRange(0), metavar="FD
 with_parent_option = click.option(
     "--with-parent", type=click.IntRange(1), metavar="PID", hidden=True
 )
+
+
+def outputs_of(given: tuple[str, ...]) -> dict[str, str]:
+    """OUT=EXPR, split at the first =."""
+    outputs: dict[str, str] = {}
+    for text in given:
+        name, equal, expression = text.partition("=")
+        if not name or not equal:
+            raise UsageError(f"--to {text}: expected OUT=EXPR, as in --to web.pcap='tcp port 443'")
+        if name in outputs:
+            raise UsageError(f"--to {name}: named twice; join the filters with OR")
+        outputs[name] = expression
+    return outputs

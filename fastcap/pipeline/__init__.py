@@ -1,0 +1,1 @@
+"""Originals from a spool into outputs: `fastcap follow`, `fastcap run`, `fastcap status`."""

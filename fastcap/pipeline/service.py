@@ -1,0 +1,899 @@
+"""The service behind `fastcap follow`: originals through a worker into outputs, each exactly once.
+
+One loop on one thread: look at the spool, listen to the worker, make sure (sync, commit), dispose
+of originals, feed the worker. Whatever fails, `_start_over` kills the worker, and before the next
+one the outputs are cut to what is sure: that is also how a service begins.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import errno
+import os
+import select
+import signal
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from fastcap import summary
+from fastcap.disk import Trouble
+from fastcap.errors import OutputError, UsageError
+from fastcap.filter import Filter
+from fastcap.formats.linktypes import ETHERNET
+from fastcap.locks import BusyError, Lock
+from fastcap.outputs import refusal
+from fastcap.permissions import Permissions
+from fastcap.pipeline import journal as states
+from fastcap.pipeline.hired import Hired, Holder
+from fastcap.pipeline.journal import FOLDER, Journal, Part
+from fastcap.pipeline.originals import DELETE, KEEP, Disposal, is_same
+from fastcap.pipeline.outlets import open_outlets
+from fastcap.pipeline.spool import (
+    QUIET,
+    Facts,
+    Finished,
+    Seen,
+    Spool,
+    facts_of,
+    order_of,
+    sequence_of,
+)
+from fastcap.pipeline.state import Backlog, Snapshot, write_snapshot
+from fastcap.pipeline.worker import ORIGINAL, OUTPUT, part_of_json
+from fastcap.pressure import Pressure
+from fastcap.signals import SAME_STOP, STOPS, Signals
+
+DEFAULT_SIZE = 1 << 30  # bytes of a part
+DEFAULT_TIME_LIMIT = 600.0  # seconds for one original
+DEFAULT_ATTEMPTS = 3
+DEFAULT_GRACE = 30.0  # seconds
+SMALLEST_SIZE = 4096
+_MOST_AHEAD, _BYTES_AHEAD = 16, 1 << 30  # originals that the worker has besides the one in work
+_COMMIT_EVERY = 0.5  # seconds, where nothing but arrivals and disposals waits
+_PAUSE = 1.0  # seconds after an output, the journal, or a worker could not be had
+_LONGEST_PAUSE = 30.0
+_AGAIN = 5.0  # seconds until an original that could not be deleted is tried again
+_LONGEST_WAIT = 1.0
+_STATUS_EVERY = 1.0
+_FOLD_EVERY = 500  # commits
+_HOUR = 3600
+_LATE = 120  # seconds that an hour of the summary waits for late frames
+
+
+class Settings(NamedTuple):
+    """What a service does. `outputs` are paths and filters; `original` is delete, keep or move:DIR;
+    `time_limit` and `grace` are seconds, `output_size` bytes."""
+
+    spool: str
+    outputs: list[tuple[str, str]]
+    finished: Finished = Finished("closed")
+    original: str = KEEP
+    output_size: int = DEFAULT_SIZE
+    jobs: int = 1
+    time_limit: float = DEFAULT_TIME_LIMIT
+    attempts: int = DEFAULT_ATTEMPTS
+    grace: float = DEFAULT_GRACE
+    summary: str | None = None
+    vlan: str = "wire"
+    once: bool = False
+    permissions: Permissions = Permissions()
+
+
+class _Waiting(NamedTuple):
+    """An original that is to be filtered."""
+
+    number: int
+    seen: Seen
+    facts: Facts
+    attempts: int
+
+
+class Counts:
+    """Since the service began."""
+
+    def __init__(self) -> None:
+        self.originals = self.frames = self.matched = self.bytes = 0
+        self.failed = self.damaged = self.lost = self.lost_frames = self.unseen = 0
+        self.parts_gone = self.retries = 0
+
+    def as_json(self) -> dict[str, int]:
+        return dict(vars(self))
+
+    @property
+    def is_perfect(self) -> bool:
+        bad = self.failed + self.damaged + self.lost + self.unseen + self.parts_gone
+        return bad == 0
+
+
+class Service:
+    """Owns a spool from the constructor until `close`. `on_note` gets lines for the user.
+
+    UsageError, FilterError; OutputError where another service owns the spool or an output, or one
+    of the directories cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        on_note: Callable[[str], None],
+        pressure: Pressure | None = None,
+    ) -> None:
+        _check(settings)
+        self.settings = settings
+        self.on_note = on_note
+        self.counts = Counts()
+        self._opened = contextlib.ExitStack()
+        with contextlib.ExitStack() as opened:
+            self.disposal = Disposal(settings.original, settings.spool)
+            self.spool = Spool(settings.spool, settings.finished, on_note)
+            opened.callback(self.spool.close)
+            self._take_spool(opened)
+            self.journal = Journal(settings.spool)
+            opened.callback(self.journal.close)
+            try:
+                self._recall(opened)
+            except sqlite3.Error as error:
+                raise OutputError(f"{self.journal.path}: {error}") from error
+            except OSError as error:
+                raise refusal(error.filename or settings.spool, error) from error
+            self.holder = Holder(pressure) if pressure is not None else None
+            if self.holder is not None:
+                self.holder.start()
+                opened.callback(self.holder.end)
+            self._opened = opened.pop_all()
+
+    def _take_spool(self, opened: contextlib.ExitStack) -> None:
+        folder = os.path.join(self.settings.spool, FOLDER)
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder, 0o750)
+            opened.callback(Lock(os.path.join(folder, "lock")).close)
+        except BusyError as error:
+            raise OutputError(
+                f"{self.settings.spool}: another service filters this spool, process "
+                f"{error.owner}; stop it first, or choose another spool"
+            ) from None
+        except OSError as error:
+            raise refusal(folder, error) from error
+
+    def _recall(self, opened: contextlib.ExitStack) -> None:
+        """What the journal knows."""
+        settings, journal = self.settings, self.journal
+        self.id: str = journal.remembered("id")
+        self.outlets = open_outlets(
+            journal, settings.outputs, _options_of(settings), settings.spool,
+            settings.permissions, self.on_note,
+        )  # fmt: skip
+        for outlet in self.outlets:
+            opened.callback(outlet.close)
+        self._serial = journal.last_commit() + 1
+        self._next_id = journal.next_id()
+        self._commits = 0
+        self._order: list[tuple[tuple[str | int, ...], int]] = []
+        self._waiting: dict[int, _Waiting] = {}
+        self._ids: dict[str, int] = {}  # of those that wait, by name
+        self._handed: deque[int] = deque()  # those that the worker has
+        self._safe: deque[tuple[int, Seen, str, str]] = deque()  # to be disposed of
+        self._last_sequence: dict[str, int] = {}
+        self._arrived: list[_Waiting] = []
+        self._results: list[tuple[int, dict[str, Any]]] = []
+        self._changes: list[Callable[[], None]] = []  # of the journal, besides
+        self._worker: Hired | None = None
+        self._begun: int | None = None  # what the worker is at
+        self._begun_at = 0.0
+        self._must_cut = True
+        self._not_before = self._dispose_at = self._committed_at = self._told_at = 0.0
+        self._looked = False
+        self._deaths = 0  # of workers that did nothing
+        self._frontier = 0  # seconds since 1970: frames before it have been filtered
+        self._trouble = Trouble(self.on_note)
+        self._journal_trouble = Trouble(self.on_note)
+        self._look_trouble = Trouble(self.on_note)
+        self._failure: tuple[int | None, str, str] | None = None
+        self._disposal_trouble = Trouble(self.on_note)
+        self._told_by_signal: float | None = None  # to end; monotonic
+        self._drains = settings.once
+        self.now = ""  # the file in work, for people
+        for row in journal.originals(states.WAITING):
+            self._add_waiting(_Waiting(row.id, row.seen, Facts(), row.attempts))
+        for row in journal.originals(states.SAFE):
+            self._safe.append((row.id, row.seen, states.SAFE, ""))
+
+    def close(self) -> None:
+        self._fire()
+        self._opened.close()
+
+    # ---- The loop -----------------------------------------------------------------------------
+
+    def run(self, signals: Signals) -> bool:
+        """Until it is told to end, or nothing waits and that was asked for; whether everything that
+        it was to do is done and nothing was lost."""
+        while True:
+            if self._is_journal_well:
+                self._look()
+                self._listen()
+            self._make_sure()
+            if self._is_journal_well:
+                self._fail()
+                self._dispose()
+                self._feed()
+            self._tell()
+            self._hear(signals.wait(0))
+            if self._is_over():
+                return self._finish()
+            self._wait(signals)
+
+    @property
+    def _is_journal_well(self) -> bool:
+        """Else nobody knows what is sure, and nothing may be done but to write it again."""
+        return self._journal_trouble.since is None
+
+    def _hear(self, numbers: list[int]) -> None:
+        for number in numbers:
+            if number in STOPS:
+                now = time.monotonic()
+                if self._told_by_signal is None:
+                    self._told_by_signal = now
+                elif now - self._told_by_signal > SAME_STOP:
+                    self._told_by_signal = float("-inf")  # no grace
+            elif number == signal.SIGHUP:
+                self._complete_outputs()
+            elif number == signal.SIGUSR1:
+                self.on_note(self.sentence())
+            elif number == signal.SIGUSR2:
+                self._drains = True
+
+    def _wait(self, signals: Signals) -> None:
+        descriptors: list[Any] = [signals.readable, self.spool]
+        if self._worker is not None:
+            descriptors.append(self._worker)
+        seconds = min(_LONGEST_WAIT, self.spool.seconds_to_next_look)
+        if self._waiting and self._not_before > time.monotonic():
+            seconds = min(seconds, self._not_before - time.monotonic())
+        if self._has_news or self._changes:
+            seconds = min(seconds, _COMMIT_EVERY)
+        with contextlib.suppress(InterruptedError):
+            select.select(descriptors, [], [], max(0.0, seconds))
+
+    def _is_over(self) -> bool:
+        if self._told_by_signal is not None:
+            in_time = time.monotonic() - self._told_by_signal < self.settings.grace
+            return not in_time or not (self._handed or self._has_news)
+        return self._drains and self._is_idle() and self._looked
+
+    def _is_idle(self) -> bool:
+        waits = bool(self._waiting or self._handed or self._has_news)
+        waits = waits or bool(self._safe and self._disposal_trouble.since is None)
+        quiet = self.settings.finished.rule == QUIET and self.spool.has_unfinished
+        return not waits and not quiet
+
+    # ---- Arrivals -----------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        try:
+            found, gone = self.spool.look()
+            self._looked = True
+            for name in gone:
+                self._pass_sequence(name)
+                self._lose(Seen(name, 0, 0, 0, 0), Facts())
+            for seen in found:
+                self._see(seen)
+            there = self.spool.vanished()
+            if there is not None:
+                self._miss([name for name in self._ids if name not in there])
+            self._look_trouble.is_over(self.settings.spool, "looked at again")
+        except (OSError, sqlite3.Error) as error:
+            self._pause(self._look_trouble, self.settings.spool, error, "it is looked at again")
+
+    def _see(self, seen: Seen) -> None:
+        number = self._ids.get(seen.name)
+        if number is not None:
+            waiting = self._waiting[number]
+            if waiting.seen == seen:
+                return
+            if number in self._handed:  # its worker finds it changed
+                self.spool.forget(seen.name)
+                return
+            self._replace(waiting, seen)
+        known = self.journal.state_of(seen)
+        if known is not None:
+            self._safe.append((known[0], seen, known[1], ""))
+            return
+        if self._is_renamed(seen):
+            return
+        self._pass_sequence(seen.name)
+        waiting = _Waiting(self._next_id, seen, facts_of(self.spool.path(seen.name), seen), 0)
+        self._next_id += 1
+        self._add_waiting(waiting)
+        self._arrived.append(waiting)
+
+    def _replace(self, waiting: _Waiting, seen: Seen) -> None:
+        """What waited is another file now, or a longer one."""
+        self._remove_waiting(waiting.number)
+        is_longer = waiting.seen.inode == seen.inode and waiting.seen.bytes <= seen.bytes
+        if is_longer:
+            self._forget_row(waiting.number)
+        else:
+            self._lose_waiting(waiting)
+
+    def _forget_row(self, number: int) -> None:
+        self._arrived = [one for one in self._arrived if one.number != number]
+        self._changes.append(lambda: self.journal.remove(number))
+
+    def _is_renamed(self, seen: Seen) -> bool:
+        """Whether it is one that waits, under another name now."""
+        for number, waiting in list(self._waiting.items()):
+            same = (waiting.seen.device, waiting.seen.inode) == (seen.device, seen.inode)
+            if same and not os.path.lexists(self.spool.path(waiting.seen.name)):
+                if number in self._handed:
+                    self._start_over()
+                self._remove_waiting(number)
+                self._add_waiting(waiting._replace(seen=seen))
+                self._changes.append(partial(self.journal.rename, number, seen))
+                return True
+        return False
+
+    def _pass_sequence(self, name: str) -> None:
+        """Numbers of a series that nobody has seen: files deleted while no service ran."""
+        found = sequence_of(name)
+        if found is None:
+            return
+        series, sequence = found
+        last = self._last_sequence.get(series)
+        if last is None:
+            last = self.journal.remembered(f"sequence {series}")
+        if last is not None and sequence > last + 1:
+            missing = sequence - last - 1
+            self.counts.unseen += missing
+            total = (self.journal.remembered("unseen") or 0) + missing
+            self._changes.append(lambda: self.journal.remember("unseen", total))
+            self.on_note(
+                f"{name}: {missing:,} files of its series before it were never here: they are lost "
+                "unfiltered, with an unknown number of frames"
+            )
+        self._last_sequence[series] = sequence
+        self._changes.append(lambda: self.journal.remember(f"sequence {series}", sequence))
+
+    def _miss(self, names: list[str]) -> None:
+        """Those that wait and are not there any more."""
+        for name in names:
+            number = self._ids[name]
+            if number not in self._handed and not os.path.lexists(self.spool.path(name)):
+                waiting = self._waiting[number]
+                self._remove_waiting(number)
+                self._lose_waiting(waiting)
+
+    def _lose_waiting(self, waiting: _Waiting) -> None:
+        self._count_lost(waiting.seen, waiting.facts)
+        now = time.time_ns()
+        self._changes.append(lambda: self.journal.set_state(waiting.number, states.LOST, now))
+
+    def _lose(self, seen: Seen, facts: Facts) -> None:
+        self._count_lost(seen, facts)
+        number, now = self._next_id, time.time_ns()
+        self._next_id += 1
+        self._changes.append(lambda: self.journal.add(number, seen, facts, now, states.LOST))
+
+    def _count_lost(self, seen: Seen, facts: Facts) -> None:
+        self.counts.lost += 1
+        self.counts.lost_frames += facts.frames or 0
+        frames = "an unknown number of" if facts.frames is None else f"{facts.frames:,}"
+        self.on_note(
+            f"{self.spool.path(seen.name)}: gone before it was filtered: {frames} frames are lost"
+        )
+
+    def _add_waiting(self, waiting: _Waiting) -> None:
+        self._waiting[waiting.number] = waiting
+        self._ids[waiting.seen.name] = waiting.number
+        bisect.insort(self._order, (order_of(waiting.seen.name), waiting.number))
+
+    def _remove_waiting(self, number: int) -> None:
+        waiting = self._waiting.pop(number)
+        self._ids.pop(waiting.seen.name, None)
+        at = bisect.bisect_left(self._order, (order_of(waiting.seen.name), number))
+        del self._order[at]
+
+    # ---- The worker ---------------------------------------------------------------------------
+
+    def _feed(self) -> None:
+        if time.monotonic() < self._not_before or self._told_by_signal is not None:
+            return
+        if not self._waiting or (self._worker is None and not self._hire()):
+            return
+        assert self._worker is not None
+        ahead = sum(self._waiting[number].seen.bytes for number in self._handed)
+        handed = set(self._handed)
+        # the worker has those that come first, but for what arrived out of order
+        for _, number in self._order[: len(handed) + _MOST_AHEAD]:
+            if len(self._handed) >= _MOST_AHEAD or (self._handed and ahead > _BYTES_AHEAD):
+                return
+            if number in handed:
+                continue
+            waiting = self._waiting[number]
+            if not self._is_still_there(waiting):
+                return
+            if not self._handed:
+                self._begun_at = self._clock()
+            self._worker.filter(number, waiting.seen)
+            self._handed.append(number)
+            ahead += waiting.seen.bytes
+
+    def _is_still_there(self, waiting: _Waiting) -> bool:
+        path = self.spool.path(waiting.seen.name)
+        try:
+            if is_same(path, waiting.seen):
+                return True
+        except FileNotFoundError:
+            self._remove_waiting(waiting.number)
+            self._lose_waiting(waiting)
+            return False
+        except OSError as error:
+            self._pause(self._trouble, path, error, "it is tried again")
+            return False
+        self.spool.forget(waiting.seen.name)
+        self._remove_waiting(waiting.number)
+        self._forget_row(waiting.number)
+        return False
+
+    def _hire(self) -> bool:
+        """Begins with what is sure. False where that cannot be now."""
+        try:
+            if self._must_cut:
+                for outlet in self.outlets:
+                    outlet.cut(self.id, self._part_is_gone)
+                self._must_cut = False
+            self._worker = Hired(self._for_worker())
+        except OSError as error:
+            self._pause(self._trouble, error.filename or "worker", error, "it is tried again")
+            return False
+        if self.holder is not None:
+            self.holder.set_worker(self._worker)
+        return True
+
+    def _part_is_gone(self, part: Part) -> None:
+        self.counts.parts_gone += 1
+        self.on_note(
+            f"{part.temporary}: {part.bytes:,} bytes with {part.span.frames:,} frames were safe "
+            "there, and somebody took them away: they are lost"
+        )
+
+    def _for_worker(self) -> dict[str, Any]:
+        headers = [outlet.sure.header for outlet in self.outlets if outlet.sure is not None]
+        return {
+            "spool": self.settings.spool,
+            "jobs": self.settings.jobs,
+            "vlan": self.settings.vlan,
+            "gives_back": self.settings.original != DELETE,
+            "summary": self.settings.summary is not None,
+            "header": headers[0].hex() if headers else None,
+            "outputs": [outlet.for_worker(self.id) for outlet in self.outlets],
+            "size": self.settings.output_size,
+            **self.settings.permissions._asdict(),
+        }
+
+    def _listen(self) -> None:
+        worker = self._worker
+        if worker is None or self._failure is not None:
+            return
+        for reply in worker.replies():
+            if "begins" in reply:
+                self._begun, self._begun_at = reply["begins"], self._clock()
+                self.now = self._waiting[self._begun].seen.name
+            elif "did" in reply:
+                self._did(reply)
+            else:
+                self._failure = (reply["failed"], reply["whose"], reply["error"])
+                return
+        if worker.is_dead:
+            self._failure = (self._begun, ORIGINAL, _how_it_died(worker.end()))
+        elif self._handed and self._clock() - self._begun_at > self.settings.time_limit:
+            seconds = self.settings.time_limit
+            text = f"it took longer than {seconds:g} s (--time-limit)"
+            self._failure = (self._handed[0], ORIGINAL, text)
+
+    def _clock(self) -> float:
+        """Seconds in which a worker could work."""
+        return time.monotonic() - (self.holder.seconds if self.holder is not None else 0.0)
+
+    def _did(self, reply: dict[str, Any]) -> None:
+        number = self._handed.popleft()
+        assert number == reply["did"], "a worker does one original after the other"
+        self._results.append((number, reply))
+        self._begun, self._begun_at = None, self._clock()
+        self._deaths = 0
+        self.now = ""
+        for outlet, told in zip(self.outlets, reply["outputs"], strict=True):
+            for part in told["parts"]:
+                outlet.tell(part_of_json(part))
+
+    def _fail(self) -> None:
+        """What the worker has is begun again, by another one, behind what it did before."""
+        if self._failure is None or self._results:
+            return
+        (number, whose, error), self._failure = self._failure, None
+        self._start_over()
+        if whose == OUTPUT:
+            self._pause(self._trouble, "outputs", OSError(errno.EIO, error), "it is tried again")
+            return
+        if number is None or number not in self._waiting:
+            self._deaths += 1
+            if self._deaths > 1:
+                self._pause(
+                    self._trouble, "worker", OSError(errno.EAGAIN, error), "another one is started",
+                    min(_LONGEST_PAUSE, _PAUSE * self._deaths),
+                )  # fmt: skip
+            return
+        waiting = self._waiting[number]
+        attempts = waiting.attempts + 1
+        self.counts.retries += 1
+        name = self.spool.path(waiting.seen.name)
+        text = error.removeprefix(f"{name}: ")
+        if attempts < self.settings.attempts:
+            self.on_note(f"{name}: {text}: tried again")
+            self._waiting[number] = waiting._replace(attempts=attempts)
+            self._changes.append(lambda: self.journal.failed(number, attempts, text))
+            self._not_before = time.monotonic() + (_PAUSE / 10) * 10 ** (attempts - 1)
+            return
+        self._pass_over(waiting, attempts, text)
+
+    def _pass_over(self, waiting: _Waiting, attempts: int, text: str) -> None:
+        number, now = waiting.number, time.time_ns()
+        self.counts.failed += 1
+        kept = self.settings.original == KEEP
+        where = "it stays where it is" if kept else "it goes to failed/"
+        self.on_note(
+            f"{self.spool.path(waiting.seen.name)}: {text}: passed over after {attempts} attempts, "
+            f"{where}"
+        )
+
+        def change() -> None:
+            self.journal.failed(number, attempts, text)
+            self.journal.set_state(number, states.FAILED, now)
+
+        self._remove_waiting(number)
+        self._changes.append(change)
+        self._safe.append((number, waiting.seen, states.FAILED, text))
+
+    def _start_over(self) -> None:
+        """Without a worker, from what is sure."""
+        assert self._is_journal_well, "else nobody knows what is sure"
+        self._fire()
+        self._results.clear()
+        self._failure = None
+        self._handed.clear()
+        for outlet in self.outlets:
+            outlet.forget()
+        self._must_cut = True
+
+    def _fire(self) -> None:
+        if self._worker is None:
+            return
+        if self.holder is not None:
+            self.holder.set_worker(None)
+        while self._worker.end() is None:
+            self.on_note(f"worker {self._worker.pid} does not end: its disk hangs; waiting for it")
+        self._worker = None
+        self._begun = None
+        self.now = ""
+
+    def _pause(
+        self, trouble: Trouble, where: str, error: Exception, what: str, seconds: float = _PAUSE
+    ) -> None:
+        known = error if isinstance(error, OSError) else OSError(errno.EIO, str(error))
+        trouble.goes_on(where, known, what)
+        self._not_before = time.monotonic() + seconds
+
+    # ---- What is sure -------------------------------------------------------------------------
+
+    @property
+    def _has_news(self) -> bool:
+        """Something that the user waits for is not in the journal yet."""
+        return bool(self._results or self._arrived or any(outlet.told for outlet in self.outlets))
+
+    def _make_sure(self) -> None:
+        """Syncs what the worker did and commits it, with all else that is new."""
+        now = time.monotonic()
+        if not (self._results or now - self._committed_at >= _COMMIT_EVERY):
+            return
+        if not (self._has_news or self._changes):
+            return
+        self._committed_at = now
+        try:
+            if self._is_journal_well:  # else they are synced already
+                for outlet in self.outlets:
+                    outlet.sync()
+        except (OSError, OutputError) as error:
+            self._start_over()  # what a failed sync leaves on the disk nobody knows
+            path = getattr(error, "filename", None) or "outputs"
+            self._pause(self._trouble, path, error, "what was not synced is filtered again")
+            return
+        try:
+            self.journal.commit(self._serial, self._write)
+        except sqlite3.Error as error:
+            # it may be there or not: nothing may be done until it is
+            self._pause(self._journal_trouble, self.journal.path, error, "it is written again")
+            return
+        self._journal_trouble.is_over(self.journal.path, "written again")
+        if self._results:
+            self._trouble.is_over("outputs", "written again")
+        self._committed()
+
+    def _write(self) -> None:
+        journal, now = self.journal, time.time_ns()
+        for waiting in self._arrived:
+            journal.add(waiting.number, waiting.seen, waiting.facts, now)
+        for change in self._changes:
+            change()
+        for outlet in self.outlets:
+            outlet.commit(journal)
+        for number, reply in self._results:
+            self._write_result(number, reply, now)
+        if self._results:
+            for outlet in self.outlets:
+                if outlet.begins:
+                    first = self._waiting[self._results[0][0]]
+                    journal.begins(outlet.number, first.seen.name)
+
+    def _write_result(self, number: int, reply: dict[str, Any], now: int) -> None:
+        journal = self.journal
+        state = states.SAFE if reply["damage"] is None else states.DAMAGED
+        journal.filtered(number, state, reply["frames"], reply["matched"], now, reply["damage"])
+        for outlet, told in zip(self.outlets, reply["outputs"], strict=True):
+            for part, frames in told["matched"]:
+                journal.add_matched(number, outlet.number, part, frames)
+        if reply["summary"]:
+            journal.add_summary([tuple(row) for row in reply["summary"]])
+
+    def _committed(self) -> None:
+        self._serial += 1
+        self._commits += 1
+        self._arrived.clear()
+        self._changes.clear()
+        for outlet in self.outlets:
+            outlet.committed()
+            if self._results:
+                if outlet.begins and self.journal.is_changed(outlet.number, outlet.path):
+                    first = self._waiting[self._results[0][0]]
+                    self.on_note(f"{outlet.path}: this filter from {first.seen.name} on")
+                outlet.begins = False
+        for number, reply in self._results:
+            self._count(number, reply)
+        self._results.clear()
+        self._name_parts()
+        if self._commits % _FOLD_EVERY == 0:
+            with contextlib.suppress(sqlite3.Error):  # there is a next time
+                self.journal.fold(lambda name: os.path.lexists(self.spool.path(name)))
+
+    def _count(self, number: int, reply: dict[str, Any]) -> None:
+        waiting = self._waiting[number]
+        self._remove_waiting(number)
+        counts = self.counts
+        counts.originals += 1
+        counts.frames += reply["frames"]
+        counts.matched += reply["matched"]
+        counts.bytes += waiting.seen.bytes
+        for outlet, told in zip(self.outlets, reply["outputs"], strict=True):
+            outlet.frames += sum(frames for _, frames in told["matched"])
+        for second, *_ in reply["summary"]:
+            self._frontier = max(self._frontier, second)
+        if reply["damage"] is None:
+            self._safe.append((number, waiting.seen, states.SAFE, ""))
+            return
+        counts.damaged += 1
+        path = self.spool.path(waiting.seen.name)
+        self.on_note(f"{path}: damaged {reply['damage']}; its frames before that are kept")
+        self._safe.append((number, waiting.seen, states.DAMAGED, reply["damage"]))
+
+    def _name_parts(self) -> None:
+        try:
+            for outlet in self.outlets:
+                outlet.name_parts(partial(self._put, outlet.number))
+        except OSError as error:
+            path = error.filename or "outputs"
+            self._trouble.goes_on(path, error, "a part that is full has no name yet")
+
+    def _put(self, output: int, part: Part) -> None:
+        self._changes.append(lambda: self.journal.put_part(output, part))
+
+    # ---- Disposal -----------------------------------------------------------------------------
+
+    def _dispose(self) -> None:
+        if time.monotonic() < self._dispose_at or self._journal_trouble.since is not None:
+            return
+        for _ in range(len(self._safe)):
+            number, seen, state, text = self._safe.popleft()
+            try:
+                self._dispose_of(number, seen, state, text)
+            except OSError as error:
+                self._safe.append((number, seen, state, text))
+                path = self.spool.path(seen.name)
+                self._disposal_trouble.goes_on(path, error, "it stays until it can be taken away")
+                self._dispose_at = time.monotonic() + _AGAIN
+                return
+        self._disposal_trouble.is_over(self.settings.spool, "originals can be taken away again")
+
+    def _dispose_of(self, number: int, seen: Seen, state: str, text: str) -> None:
+        if state in (states.FAILED, states.DAMAGED):
+            self.disposal.failed(seen, text)
+            return
+        if state == states.KEPT:
+            return
+        new, now = self.disposal.done_with(seen), time.time_ns()
+        if new != state:
+            self._changes.append(lambda: self.journal.set_state(number, new, now))
+
+    # ---- Ends ---------------------------------------------------------------------------------
+
+    def _complete_outputs(self) -> None:
+        """What is open gets its name; what comes goes to the next part."""
+        self._make_sure()
+        if not self._is_journal_well:
+            return
+        self._start_over()
+        self._end_parts()
+
+    def _end_parts(self) -> None:
+        for outlet in self.outlets:
+            try:
+                outlet.cut(self.id, self._part_is_gone)
+            except OSError as error:
+                self._pause(self._trouble, outlet.path, error, "its part stays open")
+                continue
+            outlet.end()
+        self._committed_at = 0.0
+        self._make_sure()
+
+    def _finish(self) -> bool:
+        self._committed_at = 0.0
+        self._make_sure()
+        if not self._is_journal_well:
+            self.on_note(f"{self.journal.path}: not written: the next start finds out what is sure")
+            return False
+        self._start_over()
+        self._end_parts()
+        self._dispose_at = self._committed_at = 0.0
+        self._dispose()
+        if self._is_journal_well:
+            self._try_summaries(float("inf"))
+        self._make_sure()
+        self._tell(ended=True)
+        unsure = self._has_news or bool(self._safe) or any(outlet.full for outlet in self.outlets)
+        is_well: bool = self._is_journal_well  # which a commit may have changed
+        return is_well and not unsure and self.counts.is_perfect
+
+    # ---- The traffic that was thrown away -----------------------------------------------------
+
+    def _write_summaries(self, to: str, until: float) -> None:
+        """Files of the hours that are over before `until`, seconds since 1970."""
+        for hour in self.journal.summary_hours():
+            if hour + _HOUR > until:
+                break
+            number = self.journal.summary_number(hour)
+            path = summary_path(to, hour, number)
+            rows: summary.Rows = {
+                (None if second < 0 else second, protocol): (frames, size)
+                for second, protocol, frames, size in self.journal.summary(hour)
+            }
+            summary.write(path, rows, self.settings.permissions)
+            with self.journal.transaction():
+                self.journal.wrote_summary(hour, number)
+
+    def _try_summaries(self, until: float) -> None:
+        if self.settings.summary is None:
+            return
+        try:
+            self._write_summaries(self.settings.summary, until)
+        except (OSError, sqlite3.Error) as error:
+            known = error if isinstance(error, OSError) else OSError(errno.EIO, str(error))
+            self._trouble.goes_on(self.settings.summary, known, "its rows stay in the journal")
+
+    # ---- What is told -------------------------------------------------------------------------
+
+    def sentence(self) -> str:
+        """The counts, for people."""
+        counts, backlog = self.counts, self.backlog()
+        wrong = [
+            f"{number:,} {what}"
+            for number, what in (
+                (counts.failed, "failed"),
+                (counts.damaged, "damaged"),
+                (counts.lost, f"lost unfiltered with {counts.lost_frames:,} frames"),
+                (counts.unseen, "never seen"),
+            )
+            if number
+        ]
+        return (
+            f"{counts.originals:,} files filtered, {counts.matched:,} of {counts.frames:,} frames "
+            f"matched; {backlog.files:,} files wait, {backlog.bytes:,} bytes"
+            + "".join(f"; {one}" for one in wrong)
+        )
+
+    def outputs_as_json(self) -> list[dict[str, Any]]:
+        return [
+            {"path": outlet.path, "filter": outlet.text, "frames": outlet.frames}
+            for outlet in self.outlets
+        ]
+
+    def backlog(self) -> Backlog:
+        sizes = [waiting.seen.bytes for waiting in self._waiting.values()]
+        changed = [waiting.seen.changed_ns for waiting in self._waiting.values()]
+        seconds = (time.time_ns() - min(changed)) / 1e9 if changed else 0.0
+        return Backlog(len(sizes), sum(sizes), max(0.0, seconds))
+
+    def _tell(self, *, ended: bool = False) -> None:
+        now = time.monotonic()
+        if now - self._told_at < _STATUS_EVERY and not ended:
+            return
+        self._told_at = now
+        if not ended and self._is_journal_well:
+            self._try_summaries(self._frontier - _LATE)
+        held = self.holder is not None and self.holder.is_holding
+        snapshot = Snapshot(
+            pid=os.getpid(),
+            time_ns=time.time_ns(),
+            doing="ended" if ended else self._doing(held),
+            now=self.now,
+            backlog=self.backlog(),
+            counts=self.counts.as_json(),
+            held_s=self.holder.seconds if self.holder is not None else 0.0,
+            original=self.settings.original,
+        )
+        with contextlib.suppress(OSError):
+            write_snapshot(self.settings.spool, snapshot)
+
+    def _doing(self, held: bool) -> str:
+        if self._journal_trouble.since is not None:
+            return "waits for the journal's disk"
+        if self._told_by_signal is not None:
+            return "ends"
+        if held and self._handed:
+            return "held back by the capture"
+        if self._trouble.since is not None:
+            return "waits for the outputs' disk"
+        return "filters" if self._handed else "waits for files"
+
+
+def summary_path(path: str, hour: int, number: int) -> str:
+    """The file of an hour.
+
+    >>> summary_path("/data/rest.csv", 1_700_002_800, 1)
+    '/data/rest_20231114T23Z.csv'
+    """
+    stem, suffix = os.path.splitext(path)
+    when = time.strftime("%Y%m%dT%HZ", time.gmtime(hour))
+    return f"{stem}_{when}{f'_{number}' if number > 1 else ''}{suffix}"
+
+
+def _how_it_died(status: int | None) -> str:
+    if status is None:
+        return "the worker was not heard of any more"
+    if status < 0:
+        return f"the worker was killed by signal {-status}"
+    return f"the worker ended with exit status {status}"
+
+
+def _options_of(settings: Settings) -> str:
+    """What changes the meaning of a filter besides its text."""
+    return f"vlan={settings.vlan}"
+
+
+def _check(settings: Settings) -> None:
+    if not settings.outputs:
+        raise UsageError("no output: --to PATH=EXPR, once for each")
+    paths = [os.path.abspath(path) for path, _ in settings.outputs]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UsageError(f"{path}: two outputs that are one; join the filters with OR")
+    if settings.output_size < SMALLEST_SIZE:
+        raise UsageError(f"output_size is at least {SMALLEST_SIZE:,} bytes")
+    if settings.attempts < 1 or not settings.time_limit > 0 or not settings.grace >= 0:
+        raise UsageError("attempts is at least 1, time_limit more than 0, grace 0 or more seconds")
+    if settings.summary is not None:
+        summary.check_path(settings.summary)
+    for _, text in settings.outputs:  # files say their link type only when they come
+        Filter(text, ETHERNET, settings.vlan)
