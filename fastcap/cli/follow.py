@@ -24,12 +24,12 @@ from fastcap.errors import UsageError
 from fastcap.parent import end_with
 from fastcap.permissions import Permissions
 from fastcap.pipeline.originals import DELETE, KEEP, MOVE
-from fastcap.pipeline.service import (
+from fastcap.pipeline.service import Service
+from fastcap.pipeline.settings import (
     DEFAULT_ATTEMPTS,
     DEFAULT_GRACE,
     DEFAULT_SIZE,
     DEFAULT_TIME_LIMIT,
-    Service,
     Settings,
 )
 from fastcap.pipeline.spool import CLOSED, Finished

@@ -231,10 +231,10 @@ class Journal:
             )
         ]
 
-    def state_of(self, seen: Seen) -> tuple[int, str] | None:
-        """Id and state of this very file, where it was dealt with before."""
+    def state_of(self, seen: Seen) -> tuple[int, str, str | None] | None:
+        """Id, state and error of this very file, where it was dealt with before."""
         rows = self._all(
-            "SELECT id, state FROM original WHERE name = ? AND device = ? AND inode = ? "
+            "SELECT id, state, error FROM original WHERE name = ? AND device = ? AND inode = ? "
             "AND bytes = ? AND changed_ns = ? AND state NOT IN ('waiting', 'lost') "
             "ORDER BY id DESC LIMIT 1",
             *seen,

@@ -53,8 +53,6 @@ class Outlet:
         """What was told is on the disk afterwards. OSError."""
         is_new = False
         for part in self.told.values():
-            if part.state == GONE:
-                continue
             fd = self._fds.get(part.number)
             if fd is None:
                 fd = self._fds[part.number] = open_regular(part.temporary)
@@ -79,7 +77,7 @@ class Outlet:
             if part.state == FULL:
                 self.full.append(part)
                 self._close(number)
-            elif part.state == OPEN:
+            else:
                 self.sure = part
         self.told = {}
 
@@ -98,8 +96,7 @@ class Outlet:
     def cut(self, journal: str, on_gone: Callable[[Part], None]) -> None:
         """Takes back everything that is not sure, while no worker is there. OSError."""
         if self.sure is not None and not cut(self.sure):
-            on_gone(self.sure)
-            self.told[self.sure.number] = self.sure._replace(state=GONE)
+            on_gone(self.sure._replace(state=GONE))
             self.sure = None
         known = {part.number for part in (*self.full, *([self.sure] if self.sure else []))}
         for path, number, of in self.destination.left():

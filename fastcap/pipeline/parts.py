@@ -325,8 +325,10 @@ class Keeper:
         """The service cuts what was not finished."""
 
     def changed(self) -> list[Part]:
-        """Parts as they are behind this original; `name` is not the worker's to say."""
-        return [*self._changed, *([self._part(OPEN)] if self._fd >= 0 else [])]
+        """Parts as they are behind this original, where it changed them; `name` is not the
+        worker's to say."""
+        is_touched = self._fd >= 0 and self._last in self.matched
+        return [*self._changed, *([self._part(OPEN)] if is_touched else [])]
 
 
 def fits(header: FileHeader, other: FileHeader) -> bool:

@@ -7,7 +7,6 @@ one the outputs are cut to what is sure: that is also how a service begins.
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import errno
 import os
@@ -18,41 +17,26 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from fastcap import summary
 from fastcap.disk import Trouble
-from fastcap.errors import OutputError, UsageError
-from fastcap.filter import Filter
-from fastcap.formats.linktypes import ETHERNET
+from fastcap.errors import OutputError
 from fastcap.locks import BusyError, Lock
 from fastcap.outputs import refusal
-from fastcap.permissions import Permissions
 from fastcap.pipeline import journal as states
+from fastcap.pipeline.arrivals import Arrivals, Waiting
 from fastcap.pipeline.hired import Hired, Holder
 from fastcap.pipeline.journal import FOLDER, Journal, Part
-from fastcap.pipeline.originals import DELETE, KEEP, Disposal, is_same
+from fastcap.pipeline.originals import DELETE, KEEP, Disposal
 from fastcap.pipeline.outlets import open_outlets
-from fastcap.pipeline.spool import (
-    QUIET,
-    Facts,
-    Finished,
-    Seen,
-    Spool,
-    facts_of,
-    order_of,
-    sequence_of,
-)
-from fastcap.pipeline.state import Backlog, Snapshot, write_snapshot
+from fastcap.pipeline.settings import Counts, Settings
+from fastcap.pipeline.spool import QUIET, Seen, Spool
+from fastcap.pipeline.state import Snapshot, write_snapshot
+from fastcap.pipeline.traffic import write_hours
 from fastcap.pipeline.worker import ORIGINAL, OUTPUT, part_of_json
 from fastcap.pressure import Pressure
 from fastcap.signals import SAME_STOP, STOPS, Signals
 
-DEFAULT_SIZE = 1 << 30  # bytes of a part
-DEFAULT_TIME_LIMIT = 600.0  # seconds for one original
-DEFAULT_ATTEMPTS = 3
-DEFAULT_GRACE = 30.0  # seconds
-SMALLEST_SIZE = 4096
 _MOST_AHEAD, _BYTES_AHEAD = 16, 1 << 30  # originals that the worker has besides the one in work
 _COMMIT_EVERY = 0.5  # seconds, where nothing but arrivals and disposals waits
 _PAUSE = 1.0  # seconds after an output, the journal, or a worker could not be had
@@ -61,53 +45,7 @@ _AGAIN = 5.0  # seconds until an original that could not be deleted is tried aga
 _LONGEST_WAIT = 1.0
 _STATUS_EVERY = 1.0
 _FOLD_EVERY = 500  # commits
-_HOUR = 3600
 _LATE = 120  # seconds that an hour of the summary waits for late frames
-
-
-class Settings(NamedTuple):
-    """What a service does. `outputs` are paths and filters; `original` is delete, keep or move:DIR;
-    `time_limit` and `grace` are seconds, `output_size` bytes."""
-
-    spool: str
-    outputs: list[tuple[str, str]]
-    finished: Finished = Finished("closed")
-    original: str = KEEP
-    output_size: int = DEFAULT_SIZE
-    jobs: int = 1
-    time_limit: float = DEFAULT_TIME_LIMIT
-    attempts: int = DEFAULT_ATTEMPTS
-    grace: float = DEFAULT_GRACE
-    summary: str | None = None
-    vlan: str = "wire"
-    once: bool = False
-    permissions: Permissions = Permissions()
-
-
-class _Waiting(NamedTuple):
-    """An original that is to be filtered."""
-
-    number: int
-    seen: Seen
-    facts: Facts
-    attempts: int
-
-
-class Counts:
-    """Since the service began."""
-
-    def __init__(self) -> None:
-        self.originals = self.frames = self.matched = self.bytes = 0
-        self.failed = self.damaged = self.lost = self.lost_frames = self.unseen = 0
-        self.parts_gone = self.retries = 0
-
-    def as_json(self) -> dict[str, int]:
-        return dict(vars(self))
-
-    @property
-    def is_perfect(self) -> bool:
-        bad = self.failed + self.damaged + self.lost + self.unseen + self.parts_gone
-        return bad == 0
 
 
 class Service:
@@ -123,7 +61,7 @@ class Service:
         on_note: Callable[[str], None],
         pressure: Pressure | None = None,
     ) -> None:
-        _check(settings)
+        settings.check()
         self.settings = settings
         self.on_note = on_note
         self.counts = Counts()
@@ -166,21 +104,15 @@ class Service:
         settings, journal = self.settings, self.journal
         self.id: str = journal.remembered("id")
         self.outlets = open_outlets(
-            journal, settings.outputs, _options_of(settings), settings.spool,
+            journal, settings.outputs, settings.filter_options, settings.spool,
             settings.permissions, self.on_note,
         )  # fmt: skip
         for outlet in self.outlets:
             opened.callback(outlet.close)
         self._serial = journal.last_commit() + 1
-        self._next_id = journal.next_id()
         self._commits = 0
-        self._order: list[tuple[tuple[str | int, ...], int]] = []
-        self._waiting: dict[int, _Waiting] = {}
-        self._ids: dict[str, int] = {}  # of those that wait, by name
         self._handed: deque[int] = deque()  # those that the worker has
         self._safe: deque[tuple[int, Seen, str, str]] = deque()  # to be disposed of
-        self._last_sequence: dict[str, int] = {}
-        self._arrived: list[_Waiting] = []
         self._results: list[tuple[int, dict[str, Any]]] = []
         self._changes: list[Callable[[], None]] = []  # of the journal, besides
         self._worker: Hired | None = None
@@ -199,10 +131,13 @@ class Service:
         self._told_by_signal: float | None = None  # to end; monotonic
         self._drains = settings.once
         self.now = ""  # the file in work, for people
-        for row in journal.originals(states.WAITING):
-            self._add_waiting(_Waiting(row.id, row.seen, Facts(), row.attempts))
+        self._arrivals = Arrivals(self.spool, journal, self.counts, self.on_note, self._is_known)
         for row in journal.originals(states.SAFE):
-            self._safe.append((row.id, row.seen, states.SAFE, ""))
+            self._is_known(row.id, row.seen, states.SAFE, "")
+
+    def _is_known(self, number: int, seen: Seen, state: str, error: str) -> None:
+        """It is to be disposed of."""
+        self._safe.append((number, seen, state, error))
 
     def close(self) -> None:
         self._fire()
@@ -253,9 +188,9 @@ class Service:
         if self._worker is not None:
             descriptors.append(self._worker)
         seconds = min(_LONGEST_WAIT, self.spool.seconds_to_next_look)
-        if self._waiting and self._not_before > time.monotonic():
+        if self._arrivals and self._not_before > time.monotonic():
             seconds = min(seconds, self._not_before - time.monotonic())
-        if self._has_news or self._changes:
+        if self._has_news or self._has_changes:
             seconds = min(seconds, _COMMIT_EVERY)
         with contextlib.suppress(InterruptedError):
             select.select(descriptors, [], [], max(0.0, seconds))
@@ -267,185 +202,58 @@ class Service:
         return self._drains and self._is_idle() and self._looked
 
     def _is_idle(self) -> bool:
-        waits = bool(self._waiting or self._handed or self._has_news)
+        waits = bool(self._arrivals or self._handed or self._has_news)
         waits = waits or bool(self._safe and self._disposal_trouble.since is None)
         quiet = self.settings.finished.rule == QUIET and self.spool.has_unfinished
         return not waits and not quiet
 
-    # ---- Arrivals -----------------------------------------------------------------------------
-
     def _look(self) -> None:
         try:
-            found, gone = self.spool.look()
-            self._looked = True
-            for name in gone:
-                self._pass_sequence(name)
-                self._lose(Seen(name, 0, 0, 0, 0), Facts())
-            for seen in found:
-                self._see(seen)
-            there = self.spool.vanished()
-            if there is not None:
-                self._miss([name for name in self._ids if name not in there])
-            self._look_trouble.is_over(self.settings.spool, "looked at again")
+            self._arrivals.look(self._handed)
         except (OSError, sqlite3.Error) as error:
             self._pause(self._look_trouble, self.settings.spool, error, "it is looked at again")
-
-    def _see(self, seen: Seen) -> None:
-        number = self._ids.get(seen.name)
-        if number is not None:
-            waiting = self._waiting[number]
-            if waiting.seen == seen:
-                return
-            if number in self._handed:  # its worker finds it changed
-                self.spool.forget(seen.name)
-                return
-            self._replace(waiting, seen)
-        known = self.journal.state_of(seen)
-        if known is not None:
-            self._safe.append((known[0], seen, known[1], ""))
-            return
-        if self._is_renamed(seen):
-            return
-        self._pass_sequence(seen.name)
-        waiting = _Waiting(self._next_id, seen, facts_of(self.spool.path(seen.name), seen), 0)
-        self._next_id += 1
-        self._add_waiting(waiting)
-        self._arrived.append(waiting)
-
-    def _replace(self, waiting: _Waiting, seen: Seen) -> None:
-        """What waited is another file now, or a longer one."""
-        self._remove_waiting(waiting.number)
-        is_longer = waiting.seen.inode == seen.inode and waiting.seen.bytes <= seen.bytes
-        if is_longer:
-            self._forget_row(waiting.number)
         else:
-            self._lose_waiting(waiting)
-
-    def _forget_row(self, number: int) -> None:
-        self._arrived = [one for one in self._arrived if one.number != number]
-        self._changes.append(lambda: self.journal.remove(number))
-
-    def _is_renamed(self, seen: Seen) -> bool:
-        """Whether it is one that waits, under another name now."""
-        for number, waiting in list(self._waiting.items()):
-            same = (waiting.seen.device, waiting.seen.inode) == (seen.device, seen.inode)
-            if same and not os.path.lexists(self.spool.path(waiting.seen.name)):
-                if number in self._handed:
-                    self._start_over()
-                self._remove_waiting(number)
-                self._add_waiting(waiting._replace(seen=seen))
-                self._changes.append(partial(self.journal.rename, number, seen))
-                return True
-        return False
-
-    def _pass_sequence(self, name: str) -> None:
-        """Numbers of a series that nobody has seen: files deleted while no service ran."""
-        found = sequence_of(name)
-        if found is None:
-            return
-        series, sequence = found
-        last = self._last_sequence.get(series)
-        if last is None:
-            last = self.journal.remembered(f"sequence {series}")
-        if last is not None and sequence > last + 1:
-            missing = sequence - last - 1
-            self.counts.unseen += missing
-            total = (self.journal.remembered("unseen") or 0) + missing
-            self._changes.append(lambda: self.journal.remember("unseen", total))
-            self.on_note(
-                f"{name}: {missing:,} files of its series before it were never here: they are lost "
-                "unfiltered, with an unknown number of frames"
-            )
-        self._last_sequence[series] = sequence
-        self._changes.append(lambda: self.journal.remember(f"sequence {series}", sequence))
-
-    def _miss(self, names: list[str]) -> None:
-        """Those that wait and are not there any more."""
-        for name in names:
-            number = self._ids[name]
-            if number not in self._handed and not os.path.lexists(self.spool.path(name)):
-                waiting = self._waiting[number]
-                self._remove_waiting(number)
-                self._lose_waiting(waiting)
-
-    def _lose_waiting(self, waiting: _Waiting) -> None:
-        self._count_lost(waiting.seen, waiting.facts)
-        now = time.time_ns()
-        self._changes.append(lambda: self.journal.set_state(waiting.number, states.LOST, now))
-
-    def _lose(self, seen: Seen, facts: Facts) -> None:
-        self._count_lost(seen, facts)
-        number, now = self._next_id, time.time_ns()
-        self._next_id += 1
-        self._changes.append(lambda: self.journal.add(number, seen, facts, now, states.LOST))
-
-    def _count_lost(self, seen: Seen, facts: Facts) -> None:
-        self.counts.lost += 1
-        self.counts.lost_frames += facts.frames or 0
-        frames = "an unknown number of" if facts.frames is None else f"{facts.frames:,}"
-        self.on_note(
-            f"{self.spool.path(seen.name)}: gone before it was filtered: {frames} frames are lost"
-        )
-
-    def _add_waiting(self, waiting: _Waiting) -> None:
-        self._waiting[waiting.number] = waiting
-        self._ids[waiting.seen.name] = waiting.number
-        bisect.insort(self._order, (order_of(waiting.seen.name), waiting.number))
-
-    def _remove_waiting(self, number: int) -> None:
-        waiting = self._waiting.pop(number)
-        self._ids.pop(waiting.seen.name, None)
-        at = bisect.bisect_left(self._order, (order_of(waiting.seen.name), number))
-        del self._order[at]
+            self._looked = True
+            self._look_trouble.is_over(self.settings.spool, "looked at again")
 
     # ---- The worker ---------------------------------------------------------------------------
 
     def _feed(self) -> None:
+        """The worker has those that come first, but for what arrived out of order."""
         if time.monotonic() < self._not_before or self._told_by_signal is not None:
             return
-        if not self._waiting or (self._worker is None and not self._hire()):
-            return
-        assert self._worker is not None
-        ahead = sum(self._waiting[number].seen.bytes for number in self._handed)
+        ahead = sum(self._arrivals[number].seen.bytes for number in self._handed)
         handed = set(self._handed)
-        # the worker has those that come first, but for what arrived out of order
-        for _, number in self._order[: len(handed) + _MOST_AHEAD]:
+        for waiting in self._arrivals.in_order():
             if len(self._handed) >= _MOST_AHEAD or (self._handed and ahead > _BYTES_AHEAD):
                 return
-            if number in handed:
+            if waiting.number in handed:
                 continue
-            waiting = self._waiting[number]
-            if not self._is_still_there(waiting):
+            try:
+                if not self._arrivals.is_still_there(waiting):
+                    continue
+            except OSError as error:
+                path = self.spool.path(waiting.seen.name)
+                self._pause(self._trouble, path, error, "it is tried again")
                 return
-            if not self._handed:
-                self._begun_at = self._clock()
-            self._worker.filter(number, waiting.seen)
-            self._handed.append(number)
+            if self._worker is None and not self._hire():
+                return
+            self._hand(waiting)
             ahead += waiting.seen.bytes
 
-    def _is_still_there(self, waiting: _Waiting) -> bool:
-        path = self.spool.path(waiting.seen.name)
-        try:
-            if is_same(path, waiting.seen):
-                return True
-        except FileNotFoundError:
-            self._remove_waiting(waiting.number)
-            self._lose_waiting(waiting)
-            return False
-        except OSError as error:
-            self._pause(self._trouble, path, error, "it is tried again")
-            return False
-        self.spool.forget(waiting.seen.name)
-        self._remove_waiting(waiting.number)
-        self._forget_row(waiting.number)
-        return False
+    def _hand(self, waiting: Waiting) -> None:
+        assert self._worker is not None
+        if not self._handed:
+            self._begun_at = self._clock()
+        self._worker.filter(waiting.number, waiting.seen)
+        self._handed.append(waiting.number)
 
     def _hire(self) -> bool:
         """Begins with what is sure. False where that cannot be now."""
         try:
             if self._must_cut:
                 for outlet in self.outlets:
-                    outlet.cut(self.id, self._part_is_gone)
+                    outlet.cut(self.id, partial(self._part_is_gone, outlet.number))
                 self._must_cut = False
             self._worker = Hired(self._for_worker())
         except OSError as error:
@@ -455,7 +263,8 @@ class Service:
             self.holder.set_worker(self._worker)
         return True
 
-    def _part_is_gone(self, part: Part) -> None:
+    def _part_is_gone(self, output: int, part: Part) -> None:
+        self._put(output, part)
         self.counts.parts_gone += 1
         self.on_note(
             f"{part.temporary}: {part.bytes:,} bytes with {part.span.frames:,} frames were safe "
@@ -483,7 +292,7 @@ class Service:
         for reply in worker.replies():
             if "begins" in reply:
                 self._begun, self._begun_at = reply["begins"], self._clock()
-                self.now = self._waiting[self._begun].seen.name
+                self.now = self._arrivals[self._begun].seen.name
             elif "did" in reply:
                 self._did(reply)
             else:
@@ -520,7 +329,7 @@ class Service:
         if whose == OUTPUT:
             self._pause(self._trouble, "outputs", OSError(errno.EIO, error), "it is tried again")
             return
-        if number is None or number not in self._waiting:
+        if number is None or number not in self._arrivals:
             self._deaths += 1
             if self._deaths > 1:
                 self._pause(
@@ -528,36 +337,23 @@ class Service:
                     min(_LONGEST_PAUSE, _PAUSE * self._deaths),
                 )  # fmt: skip
             return
-        waiting = self._waiting[number]
-        attempts = waiting.attempts + 1
         self.counts.retries += 1
-        name = self.spool.path(waiting.seen.name)
+        name = self.spool.path(self._arrivals[number].seen.name)
         text = error.removeprefix(f"{name}: ")
+        attempts = self._arrivals.tried(number, text).attempts
         if attempts < self.settings.attempts:
             self.on_note(f"{name}: {text}: tried again")
-            self._waiting[number] = waiting._replace(attempts=attempts)
-            self._changes.append(lambda: self.journal.failed(number, attempts, text))
             self._not_before = time.monotonic() + (_PAUSE / 10) * 10 ** (attempts - 1)
             return
-        self._pass_over(waiting, attempts, text)
+        where = "stays where it is" if self.settings.original == KEEP else "goes to failed/"
+        self.on_note(f"{name}: {text}: passed over after {attempts} attempts, it {where}")
+        self._pass_over(number, text)
 
-    def _pass_over(self, waiting: _Waiting, attempts: int, text: str) -> None:
-        number, now = waiting.number, time.time_ns()
+    def _pass_over(self, number: int, text: str) -> None:
         self.counts.failed += 1
-        kept = self.settings.original == KEEP
-        where = "it stays where it is" if kept else "it goes to failed/"
-        self.on_note(
-            f"{self.spool.path(waiting.seen.name)}: {text}: passed over after {attempts} attempts, "
-            f"{where}"
-        )
-
-        def change() -> None:
-            self.journal.failed(number, attempts, text)
-            self.journal.set_state(number, states.FAILED, now)
-
-        self._remove_waiting(number)
-        self._changes.append(change)
-        self._safe.append((number, waiting.seen, states.FAILED, text))
+        seen = self._arrivals.remove(number).seen
+        self._changes.append(partial(self.journal.set_state, number, states.FAILED, time.time_ns()))
+        self._safe.append((number, seen, states.FAILED, text))
 
     def _start_over(self) -> None:
         """Without a worker, from what is sure."""
@@ -593,14 +389,19 @@ class Service:
     @property
     def _has_news(self) -> bool:
         """Something that the user waits for is not in the journal yet."""
-        return bool(self._results or self._arrived or any(outlet.told for outlet in self.outlets))
+        told = any(outlet.told for outlet in self.outlets)
+        return bool(self._results or self._arrivals.new or told)
+
+    @property
+    def _has_changes(self) -> bool:
+        return bool(self._changes or self._arrivals.changes)
 
     def _make_sure(self) -> None:
         """Syncs what the worker did and commits it, with all else that is new."""
         now = time.monotonic()
         if not (self._results or now - self._committed_at >= _COMMIT_EVERY):
             return
-        if not (self._has_news or self._changes):
+        if not (self._has_news or self._has_changes):
             return
         self._committed_at = now
         try:
@@ -625,9 +426,9 @@ class Service:
 
     def _write(self) -> None:
         journal, now = self.journal, time.time_ns()
-        for waiting in self._arrived:
+        for waiting in self._arrivals.new:
             journal.add(waiting.number, waiting.seen, waiting.facts, now)
-        for change in self._changes:
+        for change in (*self._arrivals.changes, *self._changes):
             change()
         for outlet in self.outlets:
             outlet.commit(journal)
@@ -636,7 +437,7 @@ class Service:
         if self._results:
             for outlet in self.outlets:
                 if outlet.begins:
-                    first = self._waiting[self._results[0][0]]
+                    first = self._arrivals[self._results[0][0]]
                     journal.begins(outlet.number, first.seen.name)
 
     def _write_result(self, number: int, reply: dict[str, Any], now: int) -> None:
@@ -652,13 +453,13 @@ class Service:
     def _committed(self) -> None:
         self._serial += 1
         self._commits += 1
-        self._arrived.clear()
+        self._arrivals.committed()
         self._changes.clear()
         for outlet in self.outlets:
             outlet.committed()
             if self._results:
                 if outlet.begins and self.journal.is_changed(outlet.number, outlet.path):
-                    first = self._waiting[self._results[0][0]]
+                    first = self._arrivals[self._results[0][0]]
                     self.on_note(f"{outlet.path}: this filter from {first.seen.name} on")
                 outlet.begins = False
         for number, reply in self._results:
@@ -670,8 +471,7 @@ class Service:
                 self.journal.fold(lambda name: os.path.lexists(self.spool.path(name)))
 
     def _count(self, number: int, reply: dict[str, Any]) -> None:
-        waiting = self._waiting[number]
-        self._remove_waiting(number)
+        waiting = self._arrivals.remove(number)
         counts = self.counts
         counts.originals += 1
         counts.frames += reply["frames"]
@@ -740,7 +540,7 @@ class Service:
     def _end_parts(self) -> None:
         for outlet in self.outlets:
             try:
-                outlet.cut(self.id, self._part_is_gone)
+                outlet.cut(self.id, partial(self._part_is_gone, outlet.number))
             except OSError as error:
                 self._pause(self._trouble, outlet.path, error, "its part stays open")
                 continue
@@ -766,37 +566,21 @@ class Service:
         is_well: bool = self._is_journal_well  # which a commit may have changed
         return is_well and not unsure and self.counts.is_perfect
 
-    # ---- The traffic that was thrown away -----------------------------------------------------
-
-    def _write_summaries(self, to: str, until: float) -> None:
-        """Files of the hours that are over before `until`, seconds since 1970."""
-        for hour in self.journal.summary_hours():
-            if hour + _HOUR > until:
-                break
-            number = self.journal.summary_number(hour)
-            path = summary_path(to, hour, number)
-            rows: summary.Rows = {
-                (None if second < 0 else second, protocol): (frames, size)
-                for second, protocol, frames, size in self.journal.summary(hour)
-            }
-            summary.write(path, rows, self.settings.permissions)
-            with self.journal.transaction():
-                self.journal.wrote_summary(hour, number)
+    # ---- What is told -------------------------------------------------------------------------
 
     def _try_summaries(self, until: float) -> None:
-        if self.settings.summary is None:
+        settings = self.settings
+        if settings.summary is None:
             return
         try:
-            self._write_summaries(self.settings.summary, until)
+            write_hours(self.journal, settings.summary, until, settings.permissions)
         except (OSError, sqlite3.Error) as error:
             known = error if isinstance(error, OSError) else OSError(errno.EIO, str(error))
-            self._trouble.goes_on(self.settings.summary, known, "its rows stay in the journal")
-
-    # ---- What is told -------------------------------------------------------------------------
+            self._trouble.goes_on(settings.summary, known, "its rows stay in the journal")
 
     def sentence(self) -> str:
         """The counts, for people."""
-        counts, backlog = self.counts, self.backlog()
+        counts, backlog = self.counts, self._arrivals.backlog()
         wrong = [
             f"{number:,} {what}"
             for number, what in (
@@ -819,12 +603,6 @@ class Service:
             for outlet in self.outlets
         ]
 
-    def backlog(self) -> Backlog:
-        sizes = [waiting.seen.bytes for waiting in self._waiting.values()]
-        changed = [waiting.seen.changed_ns for waiting in self._waiting.values()]
-        seconds = (time.time_ns() - min(changed)) / 1e9 if changed else 0.0
-        return Backlog(len(sizes), sum(sizes), max(0.0, seconds))
-
     def _tell(self, *, ended: bool = False) -> None:
         now = time.monotonic()
         if now - self._told_at < _STATUS_EVERY and not ended:
@@ -838,7 +616,7 @@ class Service:
             time_ns=time.time_ns(),
             doing="ended" if ended else self._doing(held),
             now=self.now,
-            backlog=self.backlog(),
+            backlog=self._arrivals.backlog(),
             counts=self.counts.as_json(),
             held_s=self.holder.seconds if self.holder is not None else 0.0,
             original=self.settings.original,
@@ -858,42 +636,9 @@ class Service:
         return "filters" if self._handed else "waits for files"
 
 
-def summary_path(path: str, hour: int, number: int) -> str:
-    """The file of an hour.
-
-    >>> summary_path("/data/rest.csv", 1_700_002_800, 1)
-    '/data/rest_20231114T23Z.csv'
-    """
-    stem, suffix = os.path.splitext(path)
-    when = time.strftime("%Y%m%dT%HZ", time.gmtime(hour))
-    return f"{stem}_{when}{f'_{number}' if number > 1 else ''}{suffix}"
-
-
 def _how_it_died(status: int | None) -> str:
     if status is None:
         return "the worker was not heard of any more"
     if status < 0:
         return f"the worker was killed by signal {-status}"
     return f"the worker ended with exit status {status}"
-
-
-def _options_of(settings: Settings) -> str:
-    """What changes the meaning of a filter besides its text."""
-    return f"vlan={settings.vlan}"
-
-
-def _check(settings: Settings) -> None:
-    if not settings.outputs:
-        raise UsageError("no output: --to PATH=EXPR, once for each")
-    paths = [os.path.abspath(path) for path, _ in settings.outputs]
-    for path in paths:
-        if paths.count(path) > 1:
-            raise UsageError(f"{path}: two outputs that are one; join the filters with OR")
-    if settings.output_size < SMALLEST_SIZE:
-        raise UsageError(f"output_size is at least {SMALLEST_SIZE:,} bytes")
-    if settings.attempts < 1 or not settings.time_limit > 0 or not settings.grace >= 0:
-        raise UsageError("attempts is at least 1, time_limit more than 0, grace 0 or more seconds")
-    if settings.summary is not None:
-        summary.check_path(settings.summary)
-    for _, text in settings.outputs:  # files say their link type only when they come
-        Filter(text, ETHERNET, settings.vlan)

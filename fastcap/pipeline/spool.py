@@ -200,8 +200,15 @@ class Spool:
             del self._given[name]
         return there
 
+    def same_file(self, seen: Seen) -> list[Seen]:
+        """The names that a file has now which was seen under another. OSError."""
+        names = (self._see(name) for name in sorted(os.listdir(self.folder)))
+        return [one for one in names if one is not None and one[1:] == seen[1:]]
+
     def forget(self, name: str) -> None:
+        """It is given again, at the next look at the whole directory, which is soon."""
         self._given.pop(name, None)
+        self._looked = min(self._looked, time.monotonic() - _LOOK_EVERY + _TICK)
 
     def vanished(self) -> set[str] | None:
         """All names that the last look at the whole directory found, once; None where there was

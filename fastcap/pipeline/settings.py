@@ -1,0 +1,80 @@
+"""What a service is told to do, and the counts of what it did."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from fastcap import summary
+from fastcap.errors import UsageError
+from fastcap.filter import Filter
+from fastcap.formats.linktypes import ETHERNET
+from fastcap.permissions import Permissions
+from fastcap.pipeline.originals import KEEP
+from fastcap.pipeline.spool import CLOSED, Finished
+
+DEFAULT_SIZE = 1 << 30  # bytes of a part
+DEFAULT_TIME_LIMIT = 600.0  # seconds for one original
+DEFAULT_ATTEMPTS = 3
+DEFAULT_GRACE = 30.0  # seconds
+SMALLEST_SIZE = 4096
+
+
+class Settings(NamedTuple):
+    """What a service does. `outputs` are paths and filters; `original` is delete, keep or move:DIR;
+    `time_limit` and `grace` are seconds, `output_size` bytes."""
+
+    spool: str
+    outputs: list[tuple[str, str]]
+    finished: Finished = Finished(CLOSED)
+    original: str = KEEP
+    output_size: int = DEFAULT_SIZE
+    jobs: int = 1
+    time_limit: float = DEFAULT_TIME_LIMIT
+    attempts: int = DEFAULT_ATTEMPTS
+    grace: float = DEFAULT_GRACE
+    summary: str | None = None
+    vlan: str = "wire"
+    once: bool = False
+    permissions: Permissions = Permissions()
+
+    def check(self) -> None:
+        """UsageError, FilterError."""
+        if not self.outputs:
+            raise UsageError("no output: --to PATH=EXPR, once for each")
+        paths = [os.path.abspath(path) for path, _ in self.outputs]
+        for path in paths:
+            if paths.count(path) > 1:
+                raise UsageError(f"{path}: two outputs that are one; join the filters with OR")
+        if self.output_size < SMALLEST_SIZE:
+            raise UsageError(f"output_size is at least {SMALLEST_SIZE:,} bytes")
+        if self.attempts < 1 or not self.time_limit > 0 or not self.grace >= 0:
+            raise UsageError(
+                "attempts is at least 1, time_limit more than 0, grace 0 or more seconds"
+            )
+        if self.summary is not None:
+            summary.check_path(self.summary)
+        for _, text in self.outputs:  # files say their link type only when they come
+            Filter(text, ETHERNET, self.vlan)
+
+    @property
+    def filter_options(self) -> str:
+        """What changes the meaning of a filter besides its text."""
+        return f"vlan={self.vlan}"
+
+
+class Counts:
+    """Since the service began."""
+
+    def __init__(self) -> None:
+        self.originals = self.frames = self.matched = self.bytes = 0
+        self.failed = self.damaged = self.lost = self.lost_frames = self.unseen = 0
+        self.parts_gone = self.retries = 0
+
+    def as_json(self) -> dict[str, int]:
+        return dict(vars(self))
+
+    @property
+    def is_perfect(self) -> bool:
+        bad = self.failed + self.damaged + self.lost + self.unseen + self.parts_gone
+        return bad == 0
