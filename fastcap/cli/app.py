@@ -24,6 +24,7 @@ _COMMANDS = {
     "capture": "Write the frames of an interface into files that rotate.",
     "filter": "Keep the frames of captures that a filter takes.",
     "follow": "Filter files as they are finished; give the disk back.",
+    "status": "Show what fastcap run or follow does, and find files by time.",
     "compile": "Print the classic BPF program of a filter.",
     "explain": "Say what a filter means.",
     "info": "Say what captures hold: format, frames, times, damage.",

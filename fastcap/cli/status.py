@@ -1,0 +1,178 @@
+"""fastcap status"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import Any
+
+import click
+
+from fastcap.cli import exit_codes
+from fastcap.cli.messages import say
+from fastcap.cli.status_line import scaled
+from fastcap.errors import UsageError
+from fastcap.pipeline.report import Report
+from fastcap.times import nanoseconds
+
+_AGO = re.compile(r"-?([0-9]+(?:\.[0-9]+)?)\s*(s|m|h|d)")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_EVERY = 1.0  # seconds
+_FOREVER = 1 << 62
+# what each state of an original means, in the order in which it is shown
+_STATES = {
+    "deleted": "filtered and deleted",
+    "moved": "filtered and moved",
+    "kept": "filtered and kept",
+    "safe": "filtered, to be deleted or moved",
+    "damaged": "damaged: filtered up to the damage, then moved to failed/",
+    "failed": "failed: passed over, moved to failed/",
+    "lost": "lost: gone before they were filtered",
+}
+
+
+@click.command("status", short_help="Show what fastcap run or follow does, and find files by time.")
+@click.option(
+    "--spool", metavar="DIR", default=".", help="The spool; by default the current directory."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="List the files with frames from TIME on: 2026-11-21T08:30:00Z, without a zone local "
+    "time, or 10m for ten minutes ago.",
+)
+@click.option("--until", metavar="TIME", help="List the files with frames before TIME.")
+def command(spool: str, as_json: bool, watch: bool, since: str | None, until: str | None) -> int:
+    """Show the pipeline of a spool: what waits, what was filtered into which output, what was lost.
+
+    \b
+      fastcap status --spool /data/spool
+      fastcap status --spool /data/spool --since 2026-11-21T08:30:00Z --until 2026-11-21T08:31:00Z
+
+    Exit status 3: frames or files were lost, damaged or passed over.
+    """
+    report = Report(spool)
+    if since is not None or until is not None:
+        if watch:
+            raise UsageError("--watch shows the pipeline; --since and --until list files once")
+        first = 0 if since is None else _moment("since", since)
+        last = _FOREVER if until is None else _moment("until", until)
+        return _list(report.files(first, last), as_json)
+    while watch:
+        text = "".join(f"{line}\n" for line in _lines(report.now()))
+        click.echo(json.dumps(report.now()) if as_json else "\033[H\033[2J" + text, nl=as_json)
+        time.sleep(_EVERY)
+    told = report.now()
+    if as_json:
+        click.echo(json.dumps(told))
+    else:
+        for line in _lines(told):
+            click.echo(line)
+    return exit_codes.DAMAGED if _is_bad(told) else exit_codes.OK
+
+
+def _moment(name: str, text: str) -> int:
+    ago = _AGO.fullmatch(text.strip())
+    if ago is not None:
+        return time.time_ns() - int(float(ago[1]) * _UNITS[ago[2]] * 1e9)
+    local: list[str] = []
+    moment = nanoseconds(f"--{name}", text, [], local)
+    if local:
+        say(f"{local[0]}: no zone, so it is local time")
+    return moment
+
+
+def _is_bad(told: dict[str, Any]) -> bool:
+    bad = {"failed", "damaged", "lost"} & told["originals"].keys()
+    totals = told["totals"]
+    return bool(bad or told["files_never_seen"] or totals["dropped"] or totals["lost"]
+                or totals["missed"])  # fmt: skip
+
+
+def _lines(told: dict[str, Any]) -> list[str]:
+    return [*_service(told), *_originals(told), *_outputs(told), *_failures(told)]
+
+
+def _service(told: dict[str, Any]) -> list[str]:
+    service, backlog, free = told["service"], told["backlog"], told["free"]
+    what = f"waiting   {backlog['files']:,} files, {scaled(backlog['bytes'], 1024)}B"
+    if service is None:
+        lines = ["service   none runs on this spool", what]
+    else:
+        now = f", {service['now']}" if service["now"] else ""
+        lines = [f"service   process {service['pid']}: {service['doing']}{now}"]
+        if backlog["files"]:
+            what += f", the oldest for {service['backlog_seconds']:,.0f} s"
+        lines.append(what)
+        if service["held_back_seconds"]:
+            lines.append(f"held      {service['held_back_seconds']:,.1f} s by the capture")
+    if free is not None:
+        lines.append(f"free      {scaled(free['bytes'], 1024)}B of {scaled(free['of'], 1024)}B")
+    return lines
+
+
+def _originals(told: dict[str, Any]) -> list[str]:
+    lines = []
+    for state, what in _STATES.items():
+        row = told["originals"].get(state)
+        if row is not None:
+            lines.append(
+                f"files     {row['originals']:,} {what}: {scaled(row['bytes'], 1024)}B, "
+                f"{row['frames']:,} frames, {row['matched']:,} matched"
+            )
+    if told["files_never_seen"]:
+        lines.append(
+            f"files     {told['files_never_seen']:,} never seen: numbers that their series lacks"
+        )
+    totals = told["totals"]
+    lines.append(
+        f"capture   {totals['dropped']:,} frames dropped by the ring, {totals['lost']:,} lost by "
+        f"the writer, {totals['missed']:,} missed by the interface"
+    )
+    return lines
+
+
+def _outputs(told: dict[str, Any]) -> list[str]:
+    lines = []
+    for output in told["outputs"]:
+        was = "" if output["current"] else ", an earlier filter"
+        lines.append(
+            f"output    {output['path']}: {output['frames']:,} frames, "
+            f"{scaled(output['bytes'], 1024)}B in {output['parts']:,} files{was}"
+        )
+        lines.append(f"            {output['filter']}")
+        if output["open"]:
+            lines.append(f"            open: {output['open']}")
+    return lines
+
+
+def _failures(told: dict[str, Any]) -> list[str]:
+    return [
+        f"{row['state']:<9} {row['name']}: {row['error']} ({row['attempts']} attempts)"
+        for row in told["failed"]
+    ]
+
+
+def _list(told: dict[str, Any], as_json: bool) -> int:
+    if as_json:
+        click.echo(json.dumps(told))
+        return exit_codes.OK
+    for row in told["outputs"]:
+        click.echo(f"{row['first']}  {row['last']}  {row['frames']:>12,} frames  {row['path']}")
+    for row in told["originals"]:
+        frames = "?" if row["frames"] is None else f"{row['frames']:,}"
+        click.echo(
+            f"{row['first']}  {row['last'] or '?':<30}  {frames:>12} frames  {row['name']}, "
+            f"{row['state']}"
+        )
+    for row in told["hours"]:
+        click.echo(
+            f"{row['hour']}  and an hour  {row['frames']:>24,} frames  in {row['originals']:,} "
+            f"files, {row['state']}"
+        )
+    if told["more"]:
+        say("there are more: ask for a shorter time")
+    return exit_codes.OK
