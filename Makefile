@@ -23,12 +23,12 @@ lint: $(VENV)/built
 	$(BIN)/stubtest --mypy-config-file pyproject.toml --allowlist tests/stubtest.allow \
 		--ignore-unused-allowlist $(STUBBED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastcap/_native
-	$(BIN)/clang-format --dry-run --Werror csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] tests/live/*.c benches/*.c
+	$(BIN)/clang-format --dry-run --Werror csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] tests/live/*.c tests/faults/*.c benches/*.c
 
 format: $(VENV)/built
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/clang-format -i csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] tests/live/*.c benches/*.c
+	$(BIN)/clang-format -i csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] tests/live/*.c tests/faults/*.c benches/*.c
 
 # Nanoseconds a frame of each part, then whole commands beside the peers that are installed.
 bench: $(VENV)/built

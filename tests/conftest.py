@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.harness import Faults
 from tests.sockets import KernelFilters
 
 ROOT = Path(__file__).parent.parent
@@ -60,3 +61,9 @@ def sockets() -> Iterator[KernelFilters]:
     pair = KernelFilters()
     yield pair
     pair.close()
+
+
+@pytest.fixture(scope="session")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Faults:
+    """Runs programs whose file operations fail."""
+    return Faults(tmp_path_factory.mktemp("faults"))
