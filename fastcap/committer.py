@@ -90,7 +90,9 @@ class Run:
         self.bytes_done = 0
         self.bytes_total = sum(source.size for source in sources)
 
-    def run(self, outputs: list[Output], executor: Executor | None, cancel: Cancel) -> FilterResult:
+    def run(
+        self, outputs: list[Output], executor: Executor | Workers | None, cancel: Cancel
+    ) -> FilterResult:
         """Reads everything, and finishes the outputs; whatever fails, what was not finished is
         removed."""
         own = Workers(self.jobs)

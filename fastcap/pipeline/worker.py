@@ -31,6 +31,8 @@ from fastcap.pipeline.parts import Keeper, Open, fits
 from fastcap.pipeline.spool import Seen
 from fastcap.results import FilterResult
 from fastcap.segments import Span
+from fastcap.waiting import NoMoreThreadsError
+from fastcap.workers import Workers
 
 _NICE = 10
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30}  # the system call's number
@@ -62,6 +64,7 @@ class Worker:
             self.header = parse_header(bytes.fromhex(told["header"]), "the journal")
         self.texts: list[str] = [output["filter"] for output in told["outputs"]]
         self._filters: dict[int, list[Filter]] = {}
+        self._threads = Workers(self.jobs)  # they stay: when memory is short none begins well
         permissions = Permissions(told["mode"], told["group"])
         block = block_for(len(self.texts))
         self.keepers = [
@@ -74,6 +77,9 @@ class Worker:
         for keeper, output in zip(self.keepers, told["outputs"], strict=True):
             if output["open"] is not None and self.header is not None:
                 keeper.go_on(Open(*output["open"]), self.header)
+
+    def close(self) -> None:
+        self._threads.close()
 
     def filter(self, seen: Seen) -> dict[str, Any]:
         """What became of an original. FastcapError, MemoryError."""
@@ -88,7 +94,7 @@ class Worker:
         assert self.header is not None
         run.out_header = self.header
         run.writes = True
-        result = run.run(list(self.keepers), None, Cancel())  # type: ignore[arg-type]
+        result = run.run(list(self.keepers), self._threads, Cancel())  # type: ignore[arg-type]
         _check_unchanged(path, seen)
         if self.gives_back:
             _give_cache_back(path)
@@ -174,8 +180,8 @@ def _whose(error: BaseException) -> str:
 def _text_of(error: BaseException) -> str:
     if isinstance(error, FastcapError):
         return str(error)
-    if isinstance(error, MemoryError):
-        return "out of memory"
+    if isinstance(error, (MemoryError, NoMoreThreadsError)):
+        return "out of memory or threads"
     return repr(error)
 
 
@@ -191,6 +197,7 @@ def main() -> int:
         out.flush()
 
     number: int | None = None
+    worker: Worker | None = None
     try:
         worker = Worker(json.loads(lines.readline()))
         for line in iter(lines.readline, b""):
@@ -202,6 +209,9 @@ def main() -> int:
     except (Exception, MemoryError) as error:
         say(failed=number, whose=_whose(error), error=_text_of(error))
         return 1
+    finally:
+        if worker is not None:
+            worker.close()
     return 0
 
 

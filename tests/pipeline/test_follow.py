@@ -1,0 +1,525 @@
+"""`fastcap follow`: each matching frame of a spool is in the outputs once, whatever happens."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import pcaps
+from tests.pipeline.service import Service, once, wait_until
+from tests.pipeline.spool import (
+    OUTPUTS,
+    SUSPECT,
+    WEB,
+    Output,
+    Spool,
+    check,
+    follow,
+    outputs,
+    serial,
+)
+
+SECOND = 1.0
+
+
+@pytest.fixture
+def spool(tmp_path: Path, rng: random.Random) -> Spool:
+    return Spool(tmp_path / "spool", rng)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> list[Output]:
+    return outputs(tmp_path / "kept")
+
+
+def status(spool: Spool, *words: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "fastcap", "status", "--spool", spool.folder, "--json", *words],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+# ---- What it does when all is well --------------------------------------------------------------
+
+
+def test_outputs_hold_what_their_filters_take_and_originals_are_deleted(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    spool.fill(12, 60)
+    told, _ = once(follow(spool, kept), tmp_path)
+    check(spool, kept)
+    assert spool.visible() == []
+    assert told["originals"] == 12
+    assert told["frames"] == spool.frames
+    assert [output["frames"] for output in told["outputs"]] == [
+        len(output.frames()) for output in kept
+    ]
+    for output in kept:  # a part is no longer than it may be
+        assert all(part.path.stat().st_size <= 12 << 10 for part in output.parts())
+        assert len(output.parts()) > 1
+
+
+def test_files_that_come_while_it_runs_are_filtered_at_once(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    with Service(follow(spool, kept), tmp_path) as service:
+        for _ in range(5):
+            spool.publish(50)
+            wait_until(lambda: spool.left() == set())
+        service.end()
+    check(spool, kept)
+
+
+def test_originals_that_are_kept_are_filtered_once(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    spool.fill(4, 50)
+    words = follow(spool, kept, original="keep")
+    once(words, tmp_path)
+    check(spool, kept)
+    spool.publish(40)
+    told, _ = once(words, tmp_path)
+    assert told["originals"] == 1
+    check(spool, kept)
+    assert len(spool.left()) == 5
+
+
+def test_originals_are_moved_with_their_json(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    spool.fill(6, 50)
+    before = {path.name: path.read_bytes() for path in spool.folder.iterdir() if path.is_file()}
+    done = tmp_path / "done"
+    done.mkdir()
+    (done / spool.originals[0].name).write_text("not ours")
+    words = follow(spool, kept)
+    at = words.index("delete")
+    once([*words[:at], "move", str(done), *words[at + 1 :]], tmp_path)
+    check(spool, kept)
+    assert spool.visible() == []
+    after = {path.name: path.read_bytes() for path in done.iterdir()}
+    first = spool.originals[0].name
+    assert after.pop(first) == b"not ours"
+    after = {name.replace(".pcap.2", ".pcap"): data for name, data in after.items()}
+    assert after == before
+
+
+def test_what_is_thrown_away_is_summed_up(spool: Spool, kept: list[Output], tmp_path: Path) -> None:
+    spool.fill(8, 200)
+    words = [*follow(spool, kept), "--summary", str(tmp_path / "rest.csv")]
+    told, _ = once(words, tmp_path)
+    rows = []
+    for path in sorted(tmp_path.glob("rest_*.csv")):
+        with path.open() as file:
+            rows += list(csv.DictReader(file))
+    thrown = [
+        frame
+        for original in spool.originals
+        for frame in original.frames
+        if not any(wanted.takes(frame) for wanted in OUTPUTS)
+    ]
+    assert sum(int(row["frames"]) for row in rows) == len(thrown)
+    assert sum(int(row["bytes"]) for row in rows) == sum(frame.wire for frame in thrown)
+    assert told["matched"] + len(thrown) == told["frames"]
+    assert len({row["time"] for row in rows}) == len({frame.time // 10**9 for frame in thrown})
+
+
+def test_an_output_may_get_frames_of_files_that_differ_in_kind(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    """Another precision, byte order or snaplen: a part that cannot hold a frame ends."""
+    frames = [pcaps.Frame(spool_time, 60, bytes(60)) for spool_time in (10**18, 10**18 + 1_000)]
+    kinds = [
+        pcaps.capture(frames),
+        pcaps.capture(frames, nanoseconds=True),
+        pcaps.capture(frames, order=">"),
+        pcaps.capture(frames, snaplen=300_000),
+        pcaps.capture([frame._replace(data=bytes(40)) for frame in frames], link_word=101),
+    ]
+    for number, data in enumerate(kinds):
+        (spool.folder / f"x{number}.pcap").write_bytes(data)
+    words = [*follow(spool, []), "--to", f"{tmp_path}/kept/all.pcap=less 1000000"]
+    once(words, tmp_path)
+    parts = sorted((tmp_path / "kept").glob("all_*.pcap"))
+    found = [pcaps.read(part.read_bytes()) for part in parts]
+    assert [len(part) for part in found] == [2, 4, 2, 2]
+    assert all(frame.time in (10**18, 10**18 + 1_000) for part in found for frame in part)
+
+
+# ---- Files that are not what they should be -----------------------------------------------------
+
+
+def test_a_file_that_cannot_be_read_is_passed_over_and_holds_nobody_up(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    spool.fill(2, 50)
+    bad = spool.folder / "net1_00000003_20261121T022817Z.pcap"
+    bad.write_bytes(b"no capture at all, though it is named like one")
+    spool.originals.append(spool.originals[0]._replace(name=bad.name, frames=[]))
+    spool.publish(50)
+    told, err = once(follow(spool, kept, "--attempts", "2"), tmp_path, status=3)
+    check(spool, kept)
+    assert (told["failed"], told["originals"], told["retries"]) == (1, 3, 2)
+    assert "passed over after 2 attempts" in err
+    assert sorted(os.listdir(spool.folder / "failed")) == [bad.name, f"{bad.name}.error"]
+    assert "no pcap magic" in (spool.folder / "failed" / f"{bad.name}.error").read_text()
+    (failed,) = status(spool)["failed"]
+    assert failed["name"] == bad.name
+    assert failed["attempts"] == 2
+
+
+def test_a_damaged_file_gives_its_frames_up_to_the_damage_and_stays(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    spool.fill(3, 50)
+    name, frames, data = spool.originals[1]
+    (spool.folder / name).write_bytes(data[:-7])
+    spool.originals[1] = spool.originals[1]._replace(frames=frames[:-1])
+    told, err = once(follow(spool, kept), tmp_path, status=3)
+    check(spool, kept)
+    assert told["damaged"] == 1
+    assert "the file ends inside a frame" in err
+    assert (spool.folder / "failed" / name).read_bytes() == data[:-7]
+
+
+def test_a_file_is_not_taken_while_somebody_writes_it(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    words = [word.replace("name", "closed") for word in follow(spool, kept)]
+    original = spool.publish(50)
+    data = (spool.folder / original.name).read_bytes()
+    with (spool.folder / original.name).open("wb") as file:
+        with Service(words, tmp_path) as service:
+            spool.publish(50)
+            wait_until(lambda: spool.left() == {original.name})
+            file.write(data)
+            file.flush()
+            (spool.folder / "another.txt").touch()  # something to be heard
+            service.send(signal.SIGUSR1)
+            service.wait_for("1 files filtered")
+            assert spool.left() == {original.name}
+            file.close()
+            wait_until(lambda: spool.left() == set())
+            service.end()
+    found = sorted(serial(frame) for frame in kept[0].frames())
+    assert found == sorted(serial(frame) for frame in kept[0].expected(spool.originals))
+
+
+def test_a_file_is_taken_when_it_did_not_change_for_so_long(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    words = [word.replace("name", "quiet:0.7") for word in follow(spool, kept)]
+    original = spool.publish(300)
+    path = spool.folder / original.name
+    data = path.read_bytes()
+    path.write_bytes(data[:100])
+    with Service(words, tmp_path) as service:
+        for end in range(1_000, len(data), 4_000):  # a writer that is slow, and no damage
+            with path.open("r+b") as file:
+                file.write(data[:end])
+            service.send(signal.SIGUSR1)
+            subprocess.run(["sleep", "0.1"], check=True)
+        path.write_bytes(data)
+        wait_until(lambda: spool.left() == set())
+        assert service.end()["damaged"] == 0
+    check(spool, kept)
+
+
+def test_files_of_tcpdump_are_taken_in_the_order_in_which_it_numbers_them(
+    tmp_path: Path, rng: random.Random, kept: list[Output]
+) -> None:
+    spool = Spool(tmp_path / "spool", rng)
+    for number in range(12):
+        original = spool.publish(20)
+        (spool.folder / original.name).rename(spool.folder / f"x.pcap{number or ''}")
+        (spool.folder / f"{original.name}.json").unlink(missing_ok=True)
+    (spool.folder / "notes.txt").write_text("not a capture")
+    once(follow(spool, kept), tmp_path)
+    check(spool, kept)
+    assert spool.visible() == ["notes.txt"]
+
+
+# ---- Workers that fail --------------------------------------------------------------------------
+
+
+def test_a_worker_that_is_killed_costs_one_retry(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    with Service(follow(spool, kept), tmp_path) as service:
+        spool.publish(50)
+        wait_until(lambda: spool.left() == set())
+        worker = service.worker()
+        os.kill(worker, signal.SIGSTOP)
+        spool.publish(3_000)
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: spool.left() == set())
+        assert service.worker() != worker
+        assert service.end()["retries"] <= 1
+    check(spool, kept)
+
+
+def test_a_worker_that_hangs_is_killed_after_the_time_limit(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    with Service(follow(spool, kept, "--time-limit", "1"), tmp_path) as service:
+        spool.publish(50)
+        wait_until(lambda: spool.left() == set())
+        os.kill(service.worker(), signal.SIGSTOP)
+        spool.publish(50)
+        spool.publish(50)
+        wait_until(lambda: spool.left() == set())
+        assert "took longer than 1 s" in service.err
+        assert service.end()["retries"] == 1
+    check(spool, kept)
+
+
+def test_a_worker_without_memory_costs_one_retry(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    with Service(follow(spool, kept), tmp_path) as service:
+        spool.publish(50)
+        wait_until(lambda: spool.left() == set())
+        worker = service.worker()
+        pages = int(Path(f"/proc/{worker}/statm").read_text().split()[0])
+        most = pages * resource.getpagesize()
+        resource.prlimit(worker, resource.RLIMIT_AS, (most, most))
+        spool.publish(40_000)
+        wait_until(lambda: spool.left() == set())
+        assert "tried again" in service.err
+        assert service.end()["retries"] == 1
+    check(spool, kept)
+
+
+# ---- What is lost is counted --------------------------------------------------------------------
+
+
+def test_a_file_that_is_deleted_before_it_was_filtered_is_a_loss_with_a_count(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    with Service(follow(spool, kept), tmp_path) as service:
+        spool.publish(50)
+        wait_until(lambda: spool.left() == set())
+        os.kill(service.worker(), signal.SIGSTOP)
+        gone = [spool.publish(2_000) for _ in range(20)]  # more than the worker is given ahead
+        wait_until(lambda: status(spool)["backlog"]["files"] == 20)
+        (spool.folder / gone[-1].name).unlink()
+        (spool.folder / f"{gone[-1].name}.json").unlink(missing_ok=True)
+        os.kill(service.worker(), signal.SIGCONT)
+        wait_until(lambda: spool.left() == set())
+        service.wait_for("gone before it was filtered")
+        told = service.end(status=3)
+    assert told["lost"] == 1
+    spool.originals[-1] = spool.originals[-1]._replace(frames=[])
+    check(spool, kept)
+    lost = status(spool)["originals"]["lost"]
+    assert lost["originals"] == 1
+
+
+def test_files_that_were_deleted_while_no_service_ran_are_missed_by_their_numbers(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    spool.fill(3, 30)
+    once(follow(spool, kept), tmp_path)
+    for _ in range(4):
+        spool.publish(30)
+    for original in spool.originals[3:6]:
+        (spool.folder / original.name).unlink()
+        (spool.folder / f"{original.name}.json").unlink(missing_ok=True)
+    told, err = once(follow(spool, kept), tmp_path, status=3)
+    assert told["unseen"] == 3
+    assert "3 files of its series before it were never here" in err
+    assert status(spool)["files_never_seen"] == 3
+    told, _ = once(follow(spool, kept), tmp_path)
+    assert told["unseen"] == 0  # told once
+
+
+def test_a_file_that_is_renamed_is_not_lost(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    with Service(follow(spool, kept), tmp_path) as service:
+        spool.publish(50)
+        wait_until(lambda: spool.left() == set())
+        os.kill(service.worker(), signal.SIGSTOP)
+        for _ in range(20):
+            spool.publish(20)
+        wait_until(lambda: status(spool)["backlog"]["files"] == 20)
+        last = spool.folder / spool.originals[-1].name
+        last.rename(spool.folder / "zzz.pcap")
+        os.kill(service.worker(), signal.SIGCONT)
+        wait_until(lambda: not list(spool.folder.glob("*.pcap")))
+        assert service.end()["lost"] == 0
+    check(spool, kept)
+
+
+def test_an_open_part_that_is_taken_away_is_told(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    with Service(follow(spool, kept, size="1G"), tmp_path) as service:
+        spool.publish(50, wanted=(3,))
+        wait_until(lambda: spool.left() == set())
+        (part,) = kept[0].parts()
+        part.path.unlink()
+        spool.publish(50, wanted=(3,))
+        wait_until(lambda: spool.left() == set())
+        assert "somebody took them away" in service.err
+        assert service.end(status=3)["parts_gone"] == 1
+    assert len(kept[0].frames()) == 50
+    assert len(kept[1].frames()) == 100
+
+
+# ---- Starts and ends ----------------------------------------------------------------------------
+
+
+def test_a_second_service_on_a_spool_is_refused_with_the_owners_number(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    with Service(follow(spool, kept), tmp_path) as service:
+        _, err = once(follow(spool, outputs(tmp_path / "more")), tmp_path, status=1)
+        assert f"another service filters this spool, process {service.process.pid}" in err
+        other = Spool(tmp_path / "other", spool.rng)
+        _, err = once(follow(other, kept), tmp_path, status=1)
+        assert f"another service writes there, process {service.process.pid}" in err
+        service.end()
+
+
+def test_another_filter_begins_a_new_part_and_says_from_where_on(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    spool.fill(2, 50)
+    with Service(follow(spool, kept[:1], size="1G"), tmp_path) as service:
+        wait_until(lambda: spool.left() == set())
+        service.send(signal.SIGKILL)
+        service.process.wait()
+    assert kept[0].parts()[0].is_open
+    third = spool.publish(50)
+    words = follow(spool, [], "--to", f"{kept[0].folder / WEB.name}={SUSPECT.expression}")
+    _, err = once(words, tmp_path)
+    assert f"this filter from {third.name} on" in err
+    first, second = kept[0].parts()
+    assert kept[0].frames_of(first) == kept[0].expected(spool.originals[:2])
+    assert kept[0].frames_of(second) == kept[1].expected(spool.originals[2:])
+    told = status(spool)["outputs"]
+    assert [(output["filter"], output["from_original"]) for output in told] == [
+        (SUSPECT.expression, third.name),
+        (WEB.expression, spool.originals[0].name),
+    ]
+
+
+def test_a_part_of_a_journal_that_is_gone_is_not_thrown_away(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    spool.fill(2, 50)
+    with Service(follow(spool, kept, size="1G"), tmp_path) as service:
+        wait_until(lambda: spool.left() == set())
+        service.send(signal.SIGKILL)
+        service.process.wait()
+    for path in (spool.folder / ".fastcap").iterdir():
+        path.unlink()
+    spool.publish(50)
+    _, err = once(follow(spool, kept, size="1G"), tmp_path)
+    assert "left by a service whose journal is gone" in err
+    check(spool, kept)
+
+
+def test_sighup_names_what_is_open_and_sigusr2_ends_when_nothing_waits(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    with Service(follow(spool, kept, size="1G"), tmp_path) as service:
+        spool.publish(50, wanted=(3,))
+        wait_until(lambda: spool.left() == set())
+        assert [part.is_open for part in kept[0].parts()] == [True]
+        service.send(signal.SIGHUP)
+        wait_until(lambda: [part.is_open for part in kept[0].parts()] == [False])
+        spool.publish(50, wanted=(3,))
+        wait_until(lambda: spool.left() == set())
+        assert [part.is_open for part in kept[0].parts()] == [False, True]
+        spool.publish(50, wanted=(3,))
+        service.end(signal.SIGUSR2)
+    check(spool, kept)
+    assert spool.left() == set()
+
+
+def test_sigterm_leaves_for_the_next_start_what_is_not_done_within_the_grace(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    with Service(follow(spool, kept, "--grace", "0.5"), tmp_path) as service:
+        spool.publish(50)
+        wait_until(lambda: spool.left() == set())
+        os.kill(service.worker(), signal.SIGSTOP)
+        spool.fill(3, 50)
+        service.end()
+    assert len(spool.left()) == 3
+    once(follow(spool, kept), tmp_path)
+    check(spool, kept)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--to", "SPOOL/x.pcap=tcp"], "lies in the spool"),
+        (["--to", "KEPT/x.pcap=tcp", "--to", "KEPT/../kept/x.pcap=udp"], "two outputs"),
+        (["--to", "KEPT/no/x.pcap=tcp"], "no directory"),
+        (["--to", "/dev/null=tcp"], "no file"),
+        (["--to", "KEPT/x.pcap=tcp and"], "syntax error"),
+        (["--to", "KEPT/x.pcap=tcp", "--finished", "quiet"], "quiet:SECONDS"),
+        (["--to", "KEPT/x.pcap=tcp", "--original", "burn"], "delete, keep or move DIR"),
+        (["--to", "KEPT/x.pcap=tcp", "--original", "move", "SPOOL"], "is the spool itself"),
+        (["--to", "KEPT/x.pcap=tcp", "--original", "move", "/proc"], "another file system"),
+        (["--to", "KEPT/x.pcap=tcp", "--summary", "rest.txt"], ".csv or a .parquet"),
+        (["--to", "KEPT/x.pcap=tcp", "--output-size", "1"], "no size"),
+        ([], "no output"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_touched(
+    spool: Spool, kept: list[Output], tmp_path: Path, words: list[str], problem: str
+) -> None:
+    spool.fill(1, 20)
+    places = {"SPOOL": str(spool.folder), "KEPT": str(kept[0].folder)}
+    for place, path in places.items():
+        words = [word.replace(place, path) for word in words]
+    command = [sys.executable, "-m", "fastcap", "follow", "--spool", str(spool.folder), *words]
+    done = subprocess.run(
+        [*command, "--once"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert problem in done.stderr
+    assert done.returncode in (1, 2)
+    assert len(done.stderr.splitlines()) <= 4
+    assert spool.left() == {spool.originals[0].name}
+    assert list(kept[0].folder.iterdir()) == []
+
+
+def test_status_finds_the_files_of_a_second(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    spool.fill(5, 200)
+    once(follow(spool, kept), tmp_path)
+    middle = spool.originals[2].frames[0].time
+    told = status(spool, "--since", _rfc3339(middle), "--until", _rfc3339(middle + 10**9))
+    names = {row["name"] for row in told["originals"]}
+    assert spool.originals[2].name in names
+    parts = {row["path"] for row in told["outputs"]}
+    for output in kept:
+        for part in output.parts():
+            times = [frame.time for frame in output.frames_of(part)]
+            is_in = min(times) < middle + 10**9 and max(times) >= middle
+            assert (str(part.path) in parts) == is_in
+
+
+def _rfc3339(moment: int) -> str:
+    import datetime
+
+    seconds, fraction = divmod(moment, 10**9)
+    text = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat()
+    return text.replace("+00:00", f".{fraction:09}Z")
