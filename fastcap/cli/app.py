@@ -22,6 +22,7 @@ from fastcap.waiting import NoMoreThreadsError
 # name -> module and one line of help, so that a command's module is imported only when it runs
 _COMMANDS = {
     "capture": "Write the frames of an interface into files that rotate.",
+    "run": "Capture into a spool, and keep what filters take of it.",
     "filter": "Keep the frames of captures that a filter takes.",
     "follow": "Filter files as they are finished; give the disk back.",
     "status": "Show what fastcap run or follow does, and find files by time.",
