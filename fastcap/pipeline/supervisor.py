@@ -149,8 +149,8 @@ class _Service(_Half):
         return bool(said)
 
     def drain(self) -> None:
-        self.drains = True
         self.tell_if_begun(signal.SIGUSR2)
+        self.drains = True  # who begins later is told then
 
     def _close(self) -> None:
         if self._ready is not None:
@@ -347,8 +347,12 @@ def _owner_of(lock: str | None) -> int | None:
     if lock is None:
         return None
     with contextlib.suppress(OSError, ValueError):
-        with open(lock, "rb") as file:
-            number = int(file.read(20))
+        # the spool may be another user's: no FIFO of theirs is waited for
+        fd = os.open(lock, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            number = int(os.read(fd, 20))
+        finally:
+            os.close(fd)
         if number > 0 and os.path.exists(f"/proc/{number}"):
             return number
     return None
