@@ -29,7 +29,7 @@ class Supervised:
     def __init__(
         self, network: Network, folder: Path, *words: object, spool: Path | None = None,
         service: tuple[object, ...] = (), grace: float = 30, memory: tuple[str, ...] = MEMORY,
-        lock: Path | None = None, interface: str = FAR,
+        service_lock: Path | None = None,
     ) -> None:  # fmt: skip
         self.spool = spool or folder / "spool"
         self.spool.mkdir(exist_ok=True)
@@ -37,17 +37,18 @@ class Supervised:
         self.events = folder / "events"
         self._err = folder / f"supervisor-{len(network.processes)}.err"
         path = self.spool / "net1.pcap"
-        arguments = ["-i", interface, "-w", path, "-C", "1M", "--events", self.events, *memory]
+        arguments = ["-i", FAR, "-w", path, "-C", "1M", "--events", self.events, *memory]
         told = {
             "capture": {
                 "program": CAPTURE,
                 "arguments": [str(word) for word in (*arguments, *words)],
                 "again": ["--wait-interface"],
-                "lock": str(lock or self.spool / ".net1.pcap.lock"),
+                "lock": str(self.spool / ".net1.pcap.lock"),
             },
             "service": {
                 "program": SERVICE,
                 "arguments": [str(word) for word in (*service, self.log)],
+                "lock": None if service_lock is None else str(service_lock),
             },
             "grace": grace,
         }
@@ -380,6 +381,36 @@ def test_the_next_one_waits_for_a_capture_that_still_ends(network: Network, disk
     assert other.end() == 0
     assert [account["frames_written"] for account in both.accounts()] == [40_000, 20_000]
     assert frames_in(disk.folder) == list(range(60_000))
+
+
+def test_a_capture_does_not_wait_for_a_service_whose_place_is_still_taken(
+    network: Network, tmp_path: Path
+) -> None:
+    lock = tmp_path / "lock"
+    lock.write_text(f"{os.getpid()}\n")
+    both = Supervised(network, tmp_path, service_lock=lock).captures()
+    assert both.heard == []
+    assert f"the filter service waits for process {os.getpid()} to end" in both.err
+    network.send(100)
+    lock.unlink()
+    wait_until(lambda: both.heard == ["began"])
+    assert both.end() == 0
+    assert frames_in(both.spool) == list(range(100))
+
+
+@pytest.mark.parametrize("content", ["", "x", "0", "-1", "4194304", "fifo"])
+def test_a_lock_that_nobody_has_is_no_reason_to_wait(
+    network: Network, tmp_path: Path, content: str
+) -> None:
+    lock = tmp_path / "lock"
+    if content == "fifo":
+        os.mkfifo(lock)
+    else:
+        lock.write_text(content)
+    both = Supervised(network, tmp_path, service_lock=lock).captures()
+    assert both.end() == 0
+    assert "waits" not in both.err
+    assert both.heard == ["began", "SIGTERM"]
 
 
 def test_a_second_stop_kills_the_service_and_tells_the_capture_again(
