@@ -1,4 +1,4 @@
-"""How often one that dies again and again is started; the rest is in tests/live/test_supervisor.py."""
+"""How often one that dies again and again is started. The rest: tests/live/test_supervisor.py."""
 
 from __future__ import annotations
 

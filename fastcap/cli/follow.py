@@ -41,15 +41,21 @@ from fastcap.signals import STOPS, Signals
 _SIGNALS = (*STOPS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-class _Command(click.Command):
-    """`--original move DIR` is two words behind the option."""
+def with_one_word(args: list[str]) -> list[str]:
+    """`--original move DIR` is two words behind the option; then `move:DIR`.
 
+    >>> with_one_word(["-j", "2", "--original", "move", "/done", "--once"])
+    ['-j', '2', '--original', 'move:/done', '--once']
+    """
+    for at in range(len(args) - 2):
+        if args[at : at + 2] == ["--original", MOVE]:
+            return [*args[: at + 1], f"{MOVE}:{args[at + 2]}", *args[at + 3 :]]
+    return args
+
+
+class _Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        for at in range(len(args) - 2):
-            if args[at : at + 2] == ["--original", MOVE]:
-                args = [*args[: at + 1], f"{MOVE}:{args[at + 2]}", *args[at + 3 :]]
-                break
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, with_one_word(args))
 
 
 class _Number(click.FloatRange):

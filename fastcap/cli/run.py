@@ -49,6 +49,7 @@ class _Halves(click.Command):
     """Keeps what was typed, by the names of parameters, after all of it was checked."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        args = follow.with_one_word(args)
         typed, _, _ = self.make_parser(ctx).parse_args(args=list(args))
         rest = super().parse_args(ctx, args)
         ctx.obj = typed
