@@ -120,7 +120,8 @@ class Capture:
     gets a line of the same JSON for each finished file, one for each that is deleted, and one for
     the begin and the end. `strict` refuses an interface that merges frames before they are
     captured. `wait_interface`: when the interface is gone, it is captured again when one of its
-    name is there; without, that ends the capture, and `is_gone` says so. `mode` and `group` (its
+    name is there; without, that ends the capture, and `is_gone` says so. Files of a series get
+    numbers above `after`. `mode` and `group` (its
     number) are of the files that are made.
     `before_files` is called by the constructor when all is checked that needs no right, and before
     the first file is made: that rights are given up then (fastcap.privileges).
@@ -157,6 +158,7 @@ class Capture:
         events: str | None = None,
         strict: bool = False,
         wait_interface: bool = True,
+        after: int = 0,
         mode: int = 0o640,
         group: int | None = None,
         before_files: Callable[[], None] = lambda: None,
@@ -207,7 +209,7 @@ class Capture:
                 in_place=target.in_place,
                 permissions=permissions,
             )
-            self._series = self._open_series(target, permissions, opened)
+            self._series = self._open_series(target, permissions, after, opened)
             self._counter = self._open_counter(interface) if self._plan.counts else None
             opened.callback(self._close_counter)
             block_size, block_count = ring_blocks(ring, self._plan.ring_snaplen)
@@ -317,12 +319,12 @@ class Capture:
             self._counter.close()
 
     def _open_series(
-        self, target: Target, permissions: Permissions, opened: contextlib.ExitStack
+        self, target: Target, permissions: Permissions, after: int, opened: contextlib.ExitStack
     ) -> Series | None:
         if target.in_place:
             _check_in_place(target)
             return None
-        series = Series(target.name, permissions, self._telling.deleted)
+        series = Series(target.name, permissions, self._telling.deleted, after=after)
         opened.callback(series.close)
         series.probe()
         series.recover(self._on_note)

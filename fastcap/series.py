@@ -48,8 +48,8 @@ class Finished(NamedTuple):
 
 class Series:
     """The files of one stem, of which this process is the only writer until `close`. They get
-    these permissions. `on_deleted` is told of each finished one that is deleted: its path, the
-    numbers of its JSON, and why.
+    these permissions, and numbers above `after`. `on_deleted` is told of each finished one that
+    is deleted: its path, the numbers of its JSON, and why.
 
     OutputError where another capture writes this stem, or its directory cannot be used.
     """
@@ -59,8 +59,11 @@ class Series:
         path: str,
         permissions: Permissions = _PERMISSIONS,
         on_deleted: Callable[[str, dict[str, Any], str], None] = lambda *_: None,
+        *,
+        after: int = 0,
     ) -> None:
         self.path = path
+        self.after = after
         self.permissions = permissions
         self.on_deleted = on_deleted
         self.folder, base = os.path.split(path)
@@ -173,7 +176,7 @@ class Series:
     def next_sequence(self) -> int:
         """One more than the highest that is there, finished or not."""
         there = [*self.finished(), *self.unfinished()]
-        return max((sequence for sequence, _ in there), default=0) + 1
+        return max([self.after, *(sequence for sequence, _ in there)]) + 1
 
     # ---- Files --------------------------------------------------------------------------------
 

@@ -211,6 +211,7 @@ def _list_interfaces(ctx: click.Context, _param: click.Parameter, value: bool) -
     help="List the interfaces and exit.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the account as one JSON object.")
+@click.option("--after", type=click.IntRange(0), default=0, metavar="N", hidden=True)
 @pressure_option
 @with_parent_option
 def command(

@@ -14,6 +14,7 @@ from fastcap.cli import capture, follow
 from fastcap.cli.terminal import Terminal
 from fastcap.errors import OutputError, UsageError
 from fastcap.outputs import refusal
+from fastcap.pipeline.report import last_number
 from fastcap.pipeline.supervisor import Command, Supervisor
 from fastcap.privileges import group_of
 
@@ -115,6 +116,7 @@ def _run(**options: Any) -> int:
             [*captured, *_again(_OF_CAPTURE, typed)],
             again=["--wait-interface"],
             lock=os.path.join(spool, f".{name}.pcap.lock"),
+            more=lambda: [f"--after={last_number(spool, f'{name}.pcap')}"],
         ),
         Command(
             [*_python(), "follow"],

@@ -21,6 +21,16 @@ _MOST_LISTED = 1000
 _COUNTS = ("bytes", "frames", "matched", "dropped", "lost", "missed")
 
 
+def last_number(spool: str, series: str) -> int:
+    """The highest number of a series of captured files that its service has seen; 0 for none."""
+    try:
+        with Report(spool).reading() as db:
+            row = db.execute("SELECT value FROM about WHERE key = ?", (f"sequence {series}",))
+            return int((row.fetchone() or [0])[0])
+    except InputError:  # it was not begun yet
+        return 0
+
+
 class Report:
     """Reads the journal of a spool, also while its service writes. InputError where there is none
     that can be read. Times are nanoseconds since 1970."""
@@ -35,7 +45,8 @@ class Report:
             )
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The journal as it is. InputError."""
         try:
             db = self._open()
             try:
@@ -66,7 +77,7 @@ class Report:
         else what it does and since when files wait."""
         snapshot = read_snapshot(self.spool)
         pid = self._owner()
-        with self._reading() as db:
+        with self.reading() as db:
             by_state = {row["state"]: dict(row) for row in db.execute(_BY_STATE)}
             waiting = by_state.pop("waiting", {"originals": 0, "bytes": 0})
             unseen = db.execute("SELECT value FROM about WHERE key = 'unseen'").fetchone()
@@ -100,7 +111,7 @@ class Report:
         """Originals and parts of outputs with frames between two times, oldest first; `hours` are
         sums of originals that are not kept one by one any more. An original whose last time is not
         known counts until it was written for the last time."""
-        with self._reading() as db:
+        with self.reading() as db:
             originals = db.execute(_ORIGINALS_OF, (until, since, _MOST_LISTED + 1)).fetchall()
             parts = db.execute(_PARTS_OF, (until, since, _MOST_LISTED + 1)).fetchall()
             hours = db.execute(_HOURS_OF, (until // 10**9, since // 10**9)).fetchall()

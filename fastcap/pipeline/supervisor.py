@@ -27,13 +27,14 @@ _MORE_THAN_GRACE = 10.0  # seconds; then whoever was told to end is killed
 
 class Command(NamedTuple):
     """How one is started: `program`, options of the supervisor's, `arguments`; another time with
-    `again` before them. `lock`: the file in which the process that may not be there twice leaves
-    its number."""
+    `again` before them, each time with what `more` gives. `lock`: the file in which the process
+    that may not be there twice leaves its number."""
 
     program: Sequence[str]
     arguments: Sequence[str]
     again: Sequence[str] = ()
     lock: str | None = None
+    more: Callable[[], Sequence[str]] = tuple
 
 
 class _Half:
@@ -61,7 +62,10 @@ class _Half:
         own = ["--with-parent", str(os.getpid()), "--pressure", str(self.pressure.fd)]
         self.has_begun = False
         self._since = time.monotonic()
-        self._popen([*self.command.program, *own], [*again, *self.command.arguments])
+        self._popen(
+            [*self.command.program, *own],
+            [*again, *self.command.more(), *self.command.arguments],
+        )
 
     def _popen(self, start: Sequence[str], rest: Sequence[str], fds: Sequence[int] = ()) -> None:
         # A session of its own: Ctrl-C on the terminal is for the supervisor, who decides the order.
