@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
@@ -121,6 +122,10 @@ class Journal:
         try:
             self._open()
             self._check()
+            with self.transaction():
+                # What is read below may be a commit that was killed before its sync. This one's
+                # sync is of all of the file, so it is sure from here on.
+                self.remember("begun", time.time_ns())
         except sqlite3.Error as error:
             self.close()
             raise OutputError(

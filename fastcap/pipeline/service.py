@@ -41,6 +41,7 @@ _MOST_AHEAD, _BYTES_AHEAD = 16, 1 << 30  # originals that the worker has besides
 _COMMIT_EVERY = 0.5  # seconds, where nothing but arrivals and disposals waits
 _PAUSE = 1.0  # seconds after an output, the journal, or a worker could not be had
 _LONGEST_PAUSE = 30.0
+_TRIES = 5  # to give the last parts their names
 _AGAIN = 5.0  # seconds until an original that could not be deleted is tried again
 _LONGEST_WAIT = 1.0
 _STATUS_EVERY = 1.0
@@ -155,6 +156,7 @@ class Service:
             self._make_sure()
             if self._is_journal_well:
                 self._fail()
+                self._name_parts()
                 self._dispose()
                 self._feed()
             self._tell()
@@ -465,7 +467,6 @@ class Service:
         for number, reply in self._results:
             self._count(number, reply)
         self._results.clear()
-        self._name_parts()
         if self._commits % _FOLD_EVERY == 0:
             with contextlib.suppress(sqlite3.Error):  # there is a next time
                 self.journal.fold(lambda name: os.path.lexists(self.spool.path(name)))
@@ -547,6 +548,11 @@ class Service:
             outlet.end()
         self._committed_at = 0.0
         self._make_sure()
+        self._name_parts()
+
+    def _has_open_parts(self) -> bool:
+        """Or some that have no name yet."""
+        return any(outlet.sure or outlet.full or outlet.told for outlet in self.outlets)
 
     def _finish(self) -> bool:
         self._committed_at = 0.0
@@ -555,14 +561,18 @@ class Service:
             self.on_note(f"{self.journal.path}: not written: the next start finds out what is sure")
             return False
         self._start_over()
-        self._end_parts()
+        for _ in range(_TRIES):
+            self._end_parts()
+            if not self._has_open_parts():
+                break
+            time.sleep(_PAUSE / _TRIES)
         self._dispose_at = self._committed_at = 0.0
         self._dispose()
         if self._is_journal_well:
             self._try_summaries(float("inf"))
         self._make_sure()
         self._tell(ended=True)
-        unsure = self._has_news or bool(self._safe) or any(outlet.full for outlet in self.outlets)
+        unsure = self._has_news or bool(self._safe) or self._has_open_parts()
         is_well: bool = self._is_journal_well  # which a commit may have changed
         return is_well and not unsure and self.counts.is_perfect
 

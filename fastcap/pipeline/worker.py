@@ -206,8 +206,11 @@ def main() -> int:
             say(begins=number)
             say(did=number, **worker.filter(Seen(*told["seen"])))
             number = None
+    except BrokenPipeError:  # the service is gone
+        return 1
     except (Exception, MemoryError) as error:
-        say(failed=number, whose=_whose(error), error=_text_of(error))
+        with contextlib.suppress(BrokenPipeError):
+            say(failed=number, whose=_whose(error), error=_text_of(error))
         return 1
     finally:
         if worker is not None:

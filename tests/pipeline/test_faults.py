@@ -45,7 +45,7 @@ class Scene:
 
     def _run(self, fault: Fault) -> Ended:
         where = self.original.replace("DIR", str(self.moved))
-        command = follow(self.spool, self.kept, "--once", original=where)
+        command = follow(self.spool, self.kept, "--once", "--attempts", "9", original=where)
         return self.faults.run(command, [self.folder], fault)
 
     def _count(self) -> Counter[Kind]:
