@@ -334,12 +334,38 @@ def slice_inputs() -> dict[str, bytes]:
     }
 
 
+def summary_inputs() -> dict[str, bytes]:
+    ethernet, sll, sll2, raw = b"\1", b"\2", b"\3", b"\4"
+    macs, tag = bytes(12), bytes.fromhex("81006064")
+    ipv4 = bytes.fromhex("45000050000100004006") + bytes(30)
+    ipv6 = bytes.fromhex("6000000000500040") + bytes(32)
+    extensions = bytes.fromhex("2c010000") + bytes(12) + bytes.fromhex("3c00000100000007")
+    return {
+        "empty": b"",
+        "unknown": b"\0" + ipv4,
+        "ipv4": ethernet + macs + b"\x08\x00" + ipv4,
+        "tags": ethernet + macs + 3 * tag + b"\x08\x00" + ipv4,
+        "tags-only": ethernet + macs + 60 * tag,
+        "length": ethernet + macs + bytes.fromhex("0026424203") + bytes(35),
+        "extensions": ethernet + macs + b"\x86\xdd" + ipv6 + extensions + b"\6" + bytes(20),
+        "extensions-far": raw + ipv6 + 80 * bytes(8),
+        "later-fragment": raw + ipv6[:6] + b"\x2c" + ipv6[7:] + b"\x11\0\0\x08" + bytes(20),
+        "ospf": raw + ipv4.replace(b"\x40\x06", b"\x40\x59"),
+        "sll": sll + bytes(14) + b"\x08\x06" + bytes(28),
+        "sll-tag": sll + bytes(14) + tag + b"\x86\xdd" + ipv6,
+        "sll2": sll2 + b"\x08\x00" + bytes(18) + ipv4,
+        "sll2-tag": sll2 + b"\x81\x00" + bytes(18) + b"\0\5\x08\x00" + ipv4,
+        "noise": ethernet + random.Random(5).randbytes(300),
+    }
+
+
 def main() -> None:
     targets = {
         "scan": scan_inputs(),
         "program": program_inputs(),
         "ring": ring_inputs(),
         "slice": slice_inputs(),
+        "summary": summary_inputs(),
     }
     for target, inputs in targets.items():
         folder = CORPUS / target
