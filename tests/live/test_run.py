@@ -35,14 +35,16 @@ def takes(name: str, frame: Frame) -> bool:
 class Run:
     """`fastcap run` in a namespace, with two outputs; it captures when the constructor returns."""
 
-    def __init__(self, network: Network, folder: Path, *words: object) -> None:
+    def __init__(
+        self, network: Network, folder: Path, *words: object, filters: dict[str, str] = FILTERS
+    ) -> None:
         self.folder = folder
         self.spool, self.kept = folder / "spool", folder / "kept"
         self.kept.mkdir(exist_ok=True)
         self._err = folder / f"run-{len(list(folder.glob('run-*')))}.err"
         command: list[object] = [sys.executable, "-m", "fastcap", "run", "-i", FAR]
         command += ["--spool", self.spool, *_MEMORY, *words]
-        for name, expression in FILTERS.items():
+        for name, expression in filters.items():
             command += ["--to", f"{self.kept / name}={expression}"]
         with self._err.open("wb") as err:
             self.process = network.popen(*command, stderr=err, stdout=subprocess.DEVNULL)
