@@ -65,7 +65,8 @@ def test_each_half_gets_what_was_typed_for_it(spool: Path) -> None:
 def test_what_was_not_typed_is_left_to_the_halves_but_for_a_few(spool: Path) -> None:
     capture, service = halves("-i", "lo", "--spool", spool, TO)
     assert capture == [
-        f"--write={spool}/lo.pcap", "--format=pcap", "--rotate-size=1G", "--interface=lo"
+        f"--write={spool}/lo.pcap", "--format=pcap", "--rotate-size=1G", "--keep-free=1%",
+        "--interface=lo",
     ]  # fmt: skip
     assert service == ["--finished=name", "--original=delete", f"--spool={spool}", TO]
     told = Fake.last

@@ -22,6 +22,8 @@ _NOT_OF_CAPTURE = ("write", "format", "files", "as_json", "list_interfaces", "wa
 _NOT_OF_SERVICE = ("finished", "once", "snaplen")
 _ROTATES = ("rotate_size", "rotate_seconds")
 _DEFAULT_SIZE = "--rotate-size=1G"
+# Outputs often lie on the spool's disk; where that is full, nothing is kept, so nothing is deleted.
+_DEFAULT_FREE = "--keep-free=1%"
 
 
 def _offered(command: click.Command, left_out: Sequence[str]) -> list[click.Parameter]:
@@ -93,7 +95,9 @@ def _run(**options: Any) -> int:
     Two processes, fastcap capture and fastcap follow: each is started again when it dies, and the
     other goes on meanwhile. EXPR is the capture's filter. A file in the spool goes to each --to
     whose filter takes frames of it, and is deleted then (--original keep leaves it). Without -C and
-    -G files end at 1 GiB. --user, --group, --mode and --vlan are for both.
+    -G files end at 1 GiB; without --keep-free 1% of the disk is kept free by deleting the oldest
+    files, filtered or not, which is counted as a loss. --user, --group, --mode and --vlan are for
+    both.
 
     SIGINT and SIGTERM end the capture, then what is filtered; SIGHUP ends the files that are
     written; SIGUSR1 prints the counts. Exit status 3: frames were lost.
@@ -106,6 +110,8 @@ def _run(**options: Any) -> int:
     captured = [f"--write={os.path.join(spool, name)}.pcap", "--format=pcap"]
     if not any(name in typed for name in _ROTATES):
         captured.append(_DEFAULT_SIZE)
+    if "keep_free" not in typed:
+        captured.append(_DEFAULT_FREE)
     followed = ["--finished=name"]
     if "original" not in typed:
         followed.append("--original=delete")

@@ -22,6 +22,7 @@ FOLDER = ".fastcap"
 _NAME = "journal.db"
 _VERSION = 1
 _BUSY_S = 30.0
+_RESERVE = 8 << 20  # bytes of the write-ahead log
 UNKNOWN = -3600  # the second of a summary's rows that have none: an hour of its own
 _MOST_ROWS = 10_000  # originals that are done and kept in the journal one by one
 
@@ -126,6 +127,7 @@ class Journal:
                 # What is read below may be a commit that was killed before its sync. This one's
                 # sync is of all of the file, so it is sure from here on.
                 self.remember("begun", time.time_ns())
+            self._reserve()
         except sqlite3.Error as error:
             self.close()
             raise OutputError(
@@ -140,8 +142,19 @@ class Journal:
             self._db = db
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
-            db.execute("PRAGMA journal_size_limit = 4194304")
+            db.execute(f"PRAGMA journal_size_limit = {_RESERVE}")
+            db.execute("PRAGMA wal_autocheckpoint = 250")  # pages of 4 KiB: far below the reserve
         return self._db
+
+    def _reserve(self) -> None:
+        """Room in the log: on a disk that is full an original can only go when that was written."""
+        try:
+            fd = os.open(self.path + "-wal", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        with suppress(OSError):  # a file system that cannot, or is full already
+            os.posix_fallocate(fd, 0, _RESERVE)
+        os.close(fd)
 
     def _check(self) -> None:
         db = self._open()

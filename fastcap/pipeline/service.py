@@ -183,7 +183,7 @@ class Service:
             elif number == signal.SIGUSR1:
                 self.on_note(self.sentence())
             elif number == signal.SIGUSR2:
-                self._drains = True
+                self._drains, self._looked = True, False  # what came before the signal counts
 
     def _wait(self, signals: Signals) -> None:
         descriptors: list[Any] = [signals.readable, self.spool]

@@ -18,12 +18,20 @@ READY = "fastcap: filtering "
 class Service:
     """It filters when the constructor returns; with `ready` None nothing is waited for."""
 
-    def __init__(self, words: Sequence[str], folder: Path, ready: str | None = READY) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        folder: Path,
+        ready: str | None = READY,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
         number = len(list(folder.glob("follow-*.err")))
         self._err = folder / f"follow-{number}.err"
         self._out = folder / f"follow-{number}.out"
         with self._err.open("wb") as err, self._out.open("wb") as out:
-            self.process = subprocess.Popen([*words, "--json"], stderr=err, stdout=out)
+            self.process = subprocess.Popen(
+                [*words, "--json"], stderr=err, stdout=out, pass_fds=pass_fds
+            )
         if ready is not None:
             self.wait_for(ready)
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import csv
+import ctypes
 import json
+import mmap
 import os
 import random
 import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fastcap.pressure import Gauge, Load, Pressure
 from tests import pcaps
+from tests.live.disks import small
 from tests.pipeline.service import Service, once, wait_until
 from tests.pipeline.spool import (
     OUTPUTS,
@@ -24,10 +29,12 @@ from tests.pipeline.spool import (
     Output,
     Spool,
     check,
+    check_in_the_middle,
     follow,
     outputs,
     serial,
 )
+from tests.pipeline.spool import frame as frame_of
 
 SECOND = 1.0
 
@@ -295,8 +302,10 @@ def test_a_worker_without_memory_costs_one_retry(
         pages = int(Path(f"/proc/{worker}/statm").read_text().split()[0])
         most = pages * resource.getpagesize()
         resource.prlimit(worker, resource.RLIMIT_AS, (most, most))
-        spool.publish(40_000)
-        wait_until(lambda: spool.left() == set())
+        records = pcaps.capture([frame_of(i, 0, 1_000) for i in range(1_000)], nanoseconds=True)
+        long = spool.folder / "zzz.pcap"  # nothing in it matches
+        long.write_bytes(records[:24] + 64 * records[24:])
+        wait_until(lambda: not long.exists())
         assert "tried again" in service.err
         assert service.end()["retries"] == 1
     check(spool, kept)
@@ -377,6 +386,105 @@ def test_an_open_part_that_is_taken_away_is_told(
         assert service.end(status=3)["parts_gone"] == 1
     assert len(kept[0].frames()) == 50
     assert len(kept[1].frames()) == 100
+
+
+# ---- Disks that are full, and captures that need them -------------------------------------------
+
+
+def test_an_output_whose_disk_is_full_waits_for_room(
+    spool: Spool, tmp_path: Path, kept: list[Output]
+) -> None:
+    with small(tmp_path / "small", 1) as folder:
+        few = outputs(folder / "kept")
+        with Service(follow(spool, few, size="100k"), tmp_path) as service:
+            (folder / "filler").write_bytes(bytes(900 << 10))
+            for _ in range(10):
+                spool.publish(300, wanted=(3,))
+            service.wait_for("No space left on device")
+            assert spool.left()
+            check_in_the_middle(spool, few)
+            (folder / "filler").unlink()
+            wait_until(lambda: spool.left() == set())
+            told = service.end()
+        assert told["failed"] == told["retries"] == 0
+        check(spool, few)
+
+
+def test_a_spool_that_is_full_is_given_back(
+    tmp_path: Path, rng: random.Random, kept: list[Output]
+) -> None:
+    """There is no room for the journal to grow then."""
+    with small(tmp_path / "small", 16) as folder:
+        spool = Spool(folder / "spool", rng)
+        with Service(follow(spool, kept), tmp_path) as service:
+            spool.publish(50)
+            wait_until(lambda: spool.left() == set())
+            os.kill(service.worker(), signal.SIGSTOP)
+            for _ in range(40):
+                spool.publish(300)
+            wait_until(lambda: status(spool)["backlog"]["files"] == 40)
+            with (
+                (folder / "filler").open("wb", buffering=0) as filler,
+                pytest.raises(OSError, match="No space"),
+            ):
+                while True:
+                    filler.write(bytes(4096))
+            os.kill(service.worker(), signal.SIGCONT)
+            wait_until(lambda: spool.left() == set())
+            service.end()
+        check(spool, kept)
+
+
+def test_the_worker_stands_still_while_the_capture_needs_the_machine(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    pressure = Pressure.make()
+    load = Load(0.5, 0, 1 << 20, False)
+    gauge = Gauge(pressure, lambda: load)
+    gauge.start()
+    words = follow(spool, kept, "--pressure", str(pressure.fd), "--time-limit", "1")
+    with Service(words, tmp_path, pass_fds=(pressure.fd,)) as service:
+        spool.fill(3, 50)
+        wait_until(lambda: status(spool)["service"]["doing"] == "held back by the capture")
+        time.sleep(1.5)  # which does not count for its time limit
+        assert len(spool.left()) == 3
+        load = Load(0.2, 0, 1 << 20, False)  # still too much
+        time.sleep(0.3)
+        assert len(spool.left()) == 3
+        load = Load(0.0, 0, 1 << 20, False)
+        wait_until(lambda: spool.left() == set())
+        assert service.end()["retries"] == 0
+    gauge.end()
+    pressure.close()
+    check(spool, kept)
+
+
+def test_what_a_filter_reads_last_leaves_the_page_cache(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    """Of originals that stay. Those that are deleted need nothing."""
+    original = spool.publish(4_000)
+    path = spool.folder / original.name
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        file.read()
+        before = _cached(file.fileno())
+        once(follow(spool, kept, original="keep"), tmp_path)
+        if before == 0:
+            pytest.skip("a file system without a page cache")
+        assert _cached(file.fileno()) < before / 4
+    check(spool, kept)
+
+
+def _cached(fd: int) -> int:
+    """Pages of a file that are in memory: mincore(2)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    size = os.fstat(fd).st_size
+    with mmap.mmap(fd, size, prot=mmap.PROT_READ | mmap.PROT_WRITE, flags=mmap.MAP_PRIVATE) as area:
+        address = ctypes.addressof(ctypes.c_char.from_buffer(area))
+        pages = (ctypes.c_ubyte * ((size + 4095) // 4096))()
+        assert libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(size), pages) == 0
+        return sum(page & 1 for page in pages)
 
 
 # ---- Starts and ends ----------------------------------------------------------------------------
