@@ -92,13 +92,23 @@ def _is_bad(told: dict[str, Any]) -> bool:
                 or totals["missed"])  # fmt: skip
 
 
+def _size(count: int) -> str:
+    """Bytes for people.
+
+    >>> _size(0), _size(31_457_280)
+    ('0 B', '30.0 MiB')
+    """
+    text = scaled(count, 1024)
+    return f"{text} B" if text[-1].isdigit() else f"{text[:-1]} {text[-1].upper()}iB"
+
+
 def _lines(told: dict[str, Any]) -> list[str]:
     return [*_service(told), *_originals(told), *_outputs(told), *_failures(told)]
 
 
 def _service(told: dict[str, Any]) -> list[str]:
     service, backlog, free = told["service"], told["backlog"], told["free"]
-    what = f"waiting   {backlog['files']:,} files, {scaled(backlog['bytes'], 1024)}B"
+    what = f"waiting   {backlog['files']:,} files, {_size(backlog['bytes'])}"
     if service is None:
         lines = ["service   none runs on this spool", what]
     else:
@@ -110,7 +120,7 @@ def _service(told: dict[str, Any]) -> list[str]:
         if service["held_back_seconds"]:
             lines.append(f"held      {service['held_back_seconds']:,.1f} s by the capture")
     if free is not None:
-        lines.append(f"free      {scaled(free['bytes'], 1024)}B of {scaled(free['of'], 1024)}B")
+        lines.append(f"free      {_size(free['bytes'])} of {_size(free['of'])}")
     return lines
 
 
@@ -120,7 +130,7 @@ def _originals(told: dict[str, Any]) -> list[str]:
         row = told["originals"].get(state)
         if row is not None:
             lines.append(
-                f"files     {row['originals']:,} {what}: {scaled(row['bytes'], 1024)}B, "
+                f"files     {row['originals']:,} {what}: {_size(row['bytes'])}, "
                 f"{row['frames']:,} frames, {row['matched']:,} matched"
             )
     if told["files_never_seen"]:
@@ -141,7 +151,7 @@ def _outputs(told: dict[str, Any]) -> list[str]:
         was = "" if output["current"] else ", an earlier filter"
         lines.append(
             f"output    {output['path']}: {output['frames']:,} frames, "
-            f"{scaled(output['bytes'], 1024)}B in {output['parts']:,} files{was}"
+            f"{_size(output['bytes'])} in {output['parts']:,} files{was}"
         )
         lines.append(f"            {output['filter']}")
         if output["open"]:
