@@ -417,4 +417,5 @@ class Journal:
             )
             db.executemany("DELETE FROM matched WHERE original = ?", ids)
             db.executemany("DELETE FROM original WHERE id = ?", ids)
+            self.remember("last id", max(self.remembered("last id") or 0, *ids[0]))
         return len(ids)

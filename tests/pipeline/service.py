@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import signal
 import subprocess
 import time
@@ -94,4 +94,6 @@ def wait_until(done: Callable[[], object]) -> None:
 
 
 def is_there(pid: int) -> bool:
-    return os.path.exists(f"/proc/{pid}")
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    return False

@@ -21,7 +21,7 @@ import pytest
 from fastcap.pressure import Gauge, Load, Pressure
 from tests import pcaps
 from tests.live.disks import small
-from tests.pipeline.service import Service, once, wait_until
+from tests.pipeline.service import Service, is_there, once, wait_until
 from tests.pipeline.spool import (
     OUTPUTS,
     SUSPECT,
@@ -631,3 +631,18 @@ def _rfc3339(moment: int) -> str:
     seconds, fraction = divmod(moment, 10**9)
     text = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat()
     return text.replace("+00:00", f".{fraction:09}Z")
+
+
+def test_a_worker_steps_back_and_ends_with_its_service(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    with Service(follow(spool, kept), tmp_path) as service:
+        spool.publish(50)
+        wait_until(lambda: spool.left() == set())
+        worker = service.worker()
+        ours = os.getpriority(os.PRIO_PROCESS, service.process.pid)
+        assert os.getpriority(os.PRIO_PROCESS, worker) == min(19, ours + 10)
+        assert Path(f"/proc/{worker}/oom_score_adj").read_text() == "1000\n"
+        service.send(signal.SIGKILL)
+        service.process.wait()
+        wait_until(lambda: not is_there(worker))
