@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib.util
+import importlib
 import io
 import os
 import struct
@@ -50,11 +50,16 @@ def check_path(path: str) -> None:
     suffix = _suffix(path)
     if suffix not in SUFFIXES:
         raise UsageError(f"{path}: a summary is a .csv or a .parquet")
-    if suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise UsageError(
-            f"{path}: Parquet wants pyarrow, which is not installed: "
-            "pip install 'fastcap-pcap[parquet]', or name a .csv"
-        )
+    if suffix == ".parquet":
+        try:
+            importlib.import_module(
+                "pyarrow.parquet"
+            )  # now: later there may be no right to read it
+        except ImportError:
+            raise UsageError(
+                f"{path}: Parquet wants pyarrow, which is not installed: "
+                "pip install 'fastcap-pcap[parquet]', or name a .csv"
+            ) from None
 
 
 def write(path: str, rows: Rows, permissions: Permissions = _PERMISSIONS) -> None:

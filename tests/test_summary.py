@@ -9,6 +9,7 @@ import os
 import random
 import stat
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -504,7 +505,7 @@ def test_a_name_must_say_its_format(name: str) -> None:
 def test_without_pyarrow_parquet_is_refused_with_the_way_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(fastcap.UsageError, match=r"pip install 'fastcap-pcap\[parquet\]'"):
         summary.check_path("x.parquet")
     summary.check_path("x.csv")

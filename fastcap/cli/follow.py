@@ -180,6 +180,8 @@ def command(
         permissions=Permissions(mode, number),
         **{**options, "spool": os.path.abspath(options["spool"])},
     )
+    settings.check()
+    filters = settings.filters()
     if user is not None or with_parent is not None:
         drop(user, number, keep_raw=False)
     if with_parent is not None:
@@ -191,7 +193,7 @@ def command(
         with signals:
             terminal.start()
             page = None if pressure is None else Pressure.attach(pressure)
-            service = Service(settings, terminal.say, page)
+            service = Service(settings, filters, terminal.say, page)
             try:
                 _tell_ready(ready)
                 terminal.say(_what(settings))

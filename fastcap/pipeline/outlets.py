@@ -39,7 +39,6 @@ class Outlet:
         part = self.sure
         return {
             "path": self.path,
-            "filter": self.text,
             "temporary": [before, after],
             "last": self.last,
             "open": None if part is None else [part.number, part.bytes, *part.span],
@@ -129,19 +128,20 @@ class Outlet:
 
 def open_outlets(
     journal: Journal,
-    outputs: list[tuple[str, str]],
-    options: str,
+    outputs: list[tuple[str, str, str]],
     spool: str,
     permissions: Permissions,
     on_note: Callable[[str], None],
 ) -> list[Outlet]:
-    """Those that are asked for, as the journal knows them. Parts of filters that are not asked for
-    any more get their names. OutputError, UsageError; sqlite3.Error; OSError."""
+    """Those that are asked for (path, filter, options), as the journal knows them. Parts of filters
+    that are not asked for any more get their names. OutputError, UsageError; sqlite3.Error;
+    OSError."""
     destinations: list[Destination] = []
     try:
-        for path, _ in outputs:
+        for path, _, _ in outputs:
             destinations.append(Destination(path, spool, permissions))
-        return _open_outlets(journal, destinations, [text for _, text in outputs], options, on_note)
+        filters = [(text, options) for _, text, options in outputs]
+        return _open_outlets(journal, destinations, filters, on_note)
     except BaseException:
         for destination in destinations:
             destination.close()
@@ -151,14 +151,13 @@ def open_outlets(
 def _open_outlets(
     journal: Journal,
     destinations: list[Destination],
-    texts: list[str],
-    options: str,
+    filters: list[tuple[str, str]],
     on_note: Callable[[str], None],
 ) -> list[Outlet]:
     known: dict[tuple[str, str, str], int] = {}
     for number, path, text, how in journal.outputs():
         known[path, text, how] = number
-    asked = {(one.path, text, options): one for one, text in zip(destinations, texts, strict=True)}
+    asked = {(one.path, *how): one for one, how in zip(destinations, filters, strict=True)}
     was = {path for path, _, _ in known}
     for key in known.keys() - asked.keys():
         _retire(journal, known[key], on_note)

@@ -7,9 +7,11 @@ one the outputs are cut to what is sure: that is also how a service begins.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
 import os
+import pickle
 import select
 import signal
 import sqlite3
@@ -21,6 +23,7 @@ from typing import Any
 
 from fastcap.disk import Trouble
 from fastcap.errors import OutputError
+from fastcap.filter import Filter
 from fastcap.locks import BusyError, Lock
 from fastcap.outputs import refusal
 from fastcap.pipeline import journal as states
@@ -50,20 +53,22 @@ _LATE = 120  # seconds that an hour of the summary waits for late frames
 
 
 class Service:
-    """Owns a spool from the constructor until `close`. `on_note` gets lines for the user.
+    """Owns a spool from the constructor until `close`. `settings` are checked, and the `filters`
+    theirs. `on_note` gets lines for the user.
 
-    UsageError, FilterError; OutputError where another service owns the spool or an output, or one
+    UsageError; OutputError where another service owns the spool or an output, or one
     of the directories cannot be used.
     """
 
     def __init__(
         self,
         settings: Settings,
+        filters: list[Filter],
         on_note: Callable[[str], None],
         pressure: Pressure | None = None,
     ) -> None:
-        settings.check()
         self.settings = settings
+        self.filters = filters
         self.on_note = on_note
         self.counts = Counts()
         self._opened = contextlib.ExitStack()
@@ -105,7 +110,12 @@ class Service:
         settings, journal = self.settings, self.journal
         self.id: str = journal.remembered("id")
         self.outlets = open_outlets(
-            journal, settings.outputs, settings.filter_options, settings.spool,
+            journal,
+            [
+                (path, text, settings.options_of(one))
+                for (path, text), one in zip(settings.outputs, self.filters, strict=True)
+            ],
+            settings.spool,
             settings.permissions, self.on_note,
         )  # fmt: skip
         for outlet in self.outlets:
@@ -279,6 +289,8 @@ class Service:
             "spool": self.settings.spool,
             "jobs": self.settings.jobs,
             "vlan": self.settings.vlan,
+            "filters": base64.b64encode(pickle.dumps(self.filters)).decode(),
+            "folder": os.getcwd(),
             "gives_back": self.settings.original != DELETE,
             "summary": self.settings.summary is not None,
             "header": headers[0].hex() if headers else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import NamedTuple
 
@@ -54,13 +55,20 @@ class Settings(NamedTuple):
             )
         if self.summary is not None:
             summary.check_path(self.summary)
-        for _, text in self.outputs:  # files say their link type only when they come
-            Filter(text, ETHERNET, self.vlan)
 
-    @property
-    def filter_options(self) -> str:
+    def filters(self) -> list[Filter]:
+        """One for each output, for Ethernet: files say their link type only when they come, but
+        sets from files are read once. FilterError, UsageError."""
+        return [Filter(text, ETHERNET, self.vlan) for _, text in self.outputs]
+
+    def options_of(self, one: Filter) -> str:
         """What changes the meaning of a filter besides its text."""
-        return f"vlan={self.vlan}"
+        options = f"vlan={self.vlan}"
+        if "@" in one.expression:
+            options += (
+                f" sets={hashlib.sha256(repr(one.program.packed()).encode()).hexdigest()[:16]}"
+            )
+        return options
 
 
 class Counts:

@@ -7,10 +7,12 @@ the service cuts the parts to what is sure and starts another one. It ends with 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ctypes
 import json
 import os
+import pickle
 import platform
 import signal
 import sys
@@ -21,6 +23,7 @@ from fastcap._native.cancel import Cancel
 from fastcap.committer import Run, linktype_of
 from fastcap.errors import FastcapError, InputError, OutputError
 from fastcap.filter import Filter
+from fastcap.formats.linktypes import ETHERNET
 from fastcap.formats.pcap import FileHeader, parse_header
 from fastcap.inputs import Source, open_source
 from fastcap.outputs import block_for
@@ -62,8 +65,11 @@ class Worker:
         self.header: FileHeader | None = None  # of the parts
         if told["header"] is not None:
             self.header = parse_header(bytes.fromhex(told["header"]), "the journal")
-        self.texts: list[str] = [output["filter"] for output in told["outputs"]]
-        self._filters: dict[int, list[Filter]] = {}
+        # ours, of the service; those of another link type are compiled here
+        filters: list[Filter] = pickle.loads(base64.b64decode(told["filters"]))  # noqa: S301
+        self.texts = [one.expression for one in filters]
+        self._filters = {ETHERNET: filters}
+        os.chdir(told["folder"])  # for files that filters name
         self._threads = Workers(self.jobs)  # they stay: when memory is short none begins well
         permissions = Permissions(told["mode"], told["group"])
         block = block_for(len(self.texts))

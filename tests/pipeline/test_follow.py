@@ -646,3 +646,30 @@ def test_a_worker_steps_back_and_ends_with_its_service(
         service.send(signal.SIGKILL)
         service.process.wait()
         wait_until(lambda: not is_there(worker))
+
+
+def test_addresses_of_a_file_are_part_of_the_filter(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    """It is named relative to where the service was started; another content is another filter."""
+    hosts = tmp_path / "hosts.txt"
+    hosts.write_text("10.35.69.103\n")
+    output = f"{kept[1].folder / SUSPECT.name}=IPv4.SourceAddress IN @hosts.txt"
+    words = [*follow(spool, [], size="1G"), "--to", output, "--once"]
+
+    def run() -> str:
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    spool.fill(2, 50)
+    run()
+    spool.publish(50)
+    assert "filter" not in run().replace("filtering", "").replace("filtered", "")
+    assert kept[1].frames() == kept[1].expected(spool.originals)
+    hosts.write_text("10.0.0.1\n")
+    last = spool.publish(50)
+    assert f"this filter from {last.name} on" in run()
+    assert kept[1].frames_of(kept[1].parts()[-1]) == [
+        frame for frame in last.frames if not SUSPECT.takes(frame)
+    ]
