@@ -38,11 +38,17 @@ class Report:
     def __init__(self, spool: str) -> None:
         self.spool = spool
         self.path = path_of(spool)
-        if not os.path.exists(self.path):
+        try:
+            os.stat(self.path)
+        except PermissionError as error:
+            raise InputError(
+                f"{self.path}: {error.strerror}: look as its owner or as root"
+            ) from None
+        except OSError:
             raise InputError(
                 f"{spool}: no spool: there is no journal in {FOLDER}; --spool names the directory "
                 "that fastcap run or fastcap follow works on"
-            )
+            ) from None
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

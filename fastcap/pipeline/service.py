@@ -196,10 +196,11 @@ class Service:
                 self._drains, self._looked = True, False  # what came before the signal counts
 
     def _wait(self, signals: Signals) -> None:
-        descriptors: list[Any] = [signals.readable, self.spool]
-        if self._worker is not None:
-            descriptors.append(self._worker)
-        seconds = min(_LONGEST_WAIT, self.spool.seconds_to_next_look)
+        descriptors: list[Any] = [signals.readable]
+        seconds = _LONGEST_WAIT
+        if self._is_journal_well:  # else nobody looks or listens
+            seconds = min(seconds, self.spool.seconds_to_next_look)
+            descriptors += [self.spool, *([self._worker] if self._worker is not None else [])]
         if self._arrivals and self._not_before > time.monotonic():
             seconds = min(seconds, self._not_before - time.monotonic())
         if self._has_news or self._has_changes:
