@@ -50,7 +50,8 @@ class Lock:
 def owner_of(path: str) -> int | None:
     """The process that has the lock of a path; None where nobody has. OSError."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # it may be another user's: no FIFO of theirs is waited for, no link followed
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:

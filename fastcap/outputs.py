@@ -32,7 +32,7 @@ _DESCRIPTORS = r"/dev/(?P<stream>stdout|stderr)|(?:/dev/fd|/proc/self/fd)/(?P<fd
 _STREAMS = {"stdout": 1, "stderr": 2}
 _SERIES_DIGITS = 8
 _TEMPORARY = r"(?s:\..*\.fastcap-([0-9]{1,9})-[0-9a-f]{8})"
-_OTHER_FORMATS = (".pcapng", ".ntar", ".gz", ".zst", ".lz4", ".xz", ".bz2")
+OTHER_FORMATS = (".pcapng", ".ntar", ".gz", ".zst", ".lz4", ".xz", ".bz2")
 _READER_POLL = 0.05  # seconds
 _BLOCKS = 24 << 20  # bytes of what waits to be written, of all outputs
 _WAY_OUT = {
@@ -169,7 +169,7 @@ def notes_on(target: Target, folders: Iterable[str]) -> list[str]:
     if target.in_place:
         return notes
     folder, base = os.path.split(os.path.realpath(target.name))
-    if base.lower().endswith(_OTHER_FORMATS):
+    if base.lower().endswith(OTHER_FORMATS):
         notes.append(f"{target.name}: written as pcap, uncompressed, whatever its name says")
     for given in folders:
         inside = os.path.realpath(given)

@@ -16,6 +16,8 @@ from fastcap.waiting import NoMoreThreadsError
 _SIZE = 4096
 _FORMAT = struct.Struct("=dQQ?QQ")  # Load, count of writes, CLOCK_MONOTONIC in nanoseconds
 _CHECK = struct.Struct("=I")  # of the bytes before
+_DEATHS = struct.Struct("=Q")  # of captures; written by their supervisor
+_DEATHS_AT = 2048  # bytes from the page's start
 _EVERY = 0.05  # seconds between two writes
 _TRIES = 10  # a write takes a microsecond
 _STALE = 1.0  # seconds
@@ -91,6 +93,13 @@ class Pressure:
     def reset(self) -> None:
         """As before the first write; while nobody writes."""
         os.pwrite(self.fd, bytes(_FORMAT.size + _CHECK.size), 0)
+
+    def count_death(self) -> None:
+        """A capture died, and what it had not written is lost. For one process."""
+        os.pwrite(self.fd, _DEATHS.pack(self.deaths() + 1), _DEATHS_AT)
+
+    def deaths(self) -> int:
+        return int(_DEATHS.unpack(os.pread(self.fd, _DEATHS.size, _DEATHS_AT))[0])
 
     def write(self, load: Load) -> None:
         self._count += 1

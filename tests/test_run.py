@@ -46,16 +46,16 @@ def test_each_half_gets_what_was_typed_for_it(spool: Path) -> None:
     capture, service = halves(
         "-i", "eth1", "-ps80", "-C", "100", "--spool", spool, "--to", "a.pcap=host 1.2.3.4", TO,
         "--user", os.getuid(), "--mode=644", "-j3", "--keep-free", "5%", "--output-size", "2G",
-        "--vlan", "skip", "--", "tcp", "port", "-1",
+        "--vlan", "skip", "--", "tcp port -1",
     )  # fmt: skip
     assert capture[:2] == [f"--write={spool}/eth1.pcap", "--format=pcap"]
-    assert sorted(capture[2:-4]) == sorted([
+    assert sorted(capture[2:-2]) == sorted([
         "--interface=eth1", "-p", "--snaplen=80", "--rotate-size=100", f"--user={os.getuid()}",
         "--mode=644", "--keep-free=5%", "--vlan=skip",
     ])  # fmt: skip
-    assert capture[-4:] == ["--", "tcp", "port", "-1"]
-    assert service[:2] == ["--finished=name", "--original=delete"]
-    assert sorted(service[2:]) == sorted([
+    assert capture[-2:] == ["--", "tcp port -1"]
+    assert service[:3] == ["--finished=name", "--numbered", "--original=delete"]
+    assert sorted(service[3:]) == sorted([
         f"--spool={spool}", "--to=a.pcap=host 1.2.3.4", TO, f"--user={os.getuid()}", "--mode=644",
         "--jobs=3", "--output-size=2G", "--vlan=skip",
     ])  # fmt: skip
@@ -68,7 +68,9 @@ def test_what_was_not_typed_is_left_to_the_halves_but_for_a_few(spool: Path) -> 
         f"--write={spool}/lo.pcap", "--format=pcap", "--rotate-size=1G", "--keep-free=1%",
         "--interface=lo",
     ]  # fmt: skip
-    assert service == ["--finished=name", "--original=delete", f"--spool={spool}", TO]
+    assert service == [
+        "--finished=name", "--numbered", "--original=delete", f"--spool={spool}", TO
+    ]  # fmt: skip
     told = Fake.last
     assert told.capture.program[-3:] == ["-m", "fastcap", "capture"]
     assert told.service.program[-3:] == ["-m", "fastcap", "follow"]

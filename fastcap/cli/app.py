@@ -116,12 +116,12 @@ def run(arguments: list[str]) -> int:
             "out of memory or threads; give it fewer --jobs", "fastcap", exit_codes.FAILED
         )
     except (KeyboardInterrupt, click.Abort):
-        message = "interrupted; what was not finished is removed"
+        message = "interrupted" + _what_is_removed(arguments)
         return _refuse(message, "fastcap", exit_codes.INTERRUPTED)
     except Signalled as error:
         name = signal.Signals(error.number).name
         return _refuse(
-            f"ended by {name}; what was not finished is removed", "fastcap", 128 + error.number
+            f"ended by {name}" + _what_is_removed(arguments), "fastcap", 128 + error.number
         )
     finally:
         _drop_what_could_not_be_said()
@@ -139,6 +139,11 @@ def _main(arguments: list[str]) -> int:
             say(f"{len(parts):,} finished files of the series remain, the last one {parts[-1]}")
         raise
     return status if isinstance(status, int) else exit_codes.OK
+
+
+def _what_is_removed(arguments: list[str]) -> str:
+    """By the one command that has unfinished files which nobody needs."""
+    return "; what was not finished is removed" if arguments[:1] == ["filter"] else ""
 
 
 def _on_signal(number: int, _frame: FrameType | None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from typing import Any
 
 import click
@@ -35,7 +36,7 @@ from fastcap.pipeline.settings import (
 from fastcap.pipeline.spool import CLOSED, Finished
 from fastcap.postfilter import processors
 from fastcap.pressure import Pressure
-from fastcap.privileges import drop, group_of
+from fastcap.privileges import drop, group_of, user_name
 from fastcap.signals import STOPS, Signals
 
 _SIGNALS = (*STOPS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -138,6 +139,7 @@ class _Number(click.FloatRange):
     help="Of the outputs: octal.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON object.")
+@click.option("--numbered", is_flag=True, hidden=True)
 @click.option("--ready", type=int, hidden=True)
 @pressure_option
 @with_parent_option
@@ -184,6 +186,11 @@ def command(
     filters = settings.filters()
     if user is not None or with_parent is not None:
         drop(user, number, keep_raw=False)
+    if not os.access(sys.executable, os.X_OK, effective_ids=True):
+        raise UsageError(
+            f"{sys.executable}: user {user_name(os.geteuid())} may not run it, so nothing could be "
+            "filtered: install fastcap where that user may read it"
+        )
     if with_parent is not None:
         end_with(with_parent, signal.SIGTERM)
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # a lease that is broken: fastcap.pipeline.spool
@@ -218,7 +225,7 @@ def _say_end(service: Service) -> None:
 def _what(settings: Settings) -> str:
     what, _, folder = settings.original.partition(":")
     then = {DELETE: "deleted", KEEP: "kept (--original delete gives the disk back)"}.get(
-        what, f"moved to {folder}"
+        what, f"moved to {os.path.abspath(folder)}"
     )
     return f"filtering {settings.spool}: files are {then} when their frames are safe"
 

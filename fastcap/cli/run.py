@@ -11,15 +11,17 @@ from typing import Any
 import click
 
 from fastcap.cli import capture, follow
+from fastcap.cli.messages import say
 from fastcap.cli.terminal import Terminal
 from fastcap.errors import OutputError, UsageError
 from fastcap.outputs import refusal
+from fastcap.pipeline.originals import DELETE
 from fastcap.pipeline.report import last_number
 from fastcap.pipeline.supervisor import Command, Supervisor
 from fastcap.privileges import group_of
 
 _NOT_OF_CAPTURE = ("write", "format", "files", "as_json", "list_interfaces", "wait_interface")
-_NOT_OF_SERVICE = ("finished", "once", "snaplen")
+_NOT_OF_SERVICE = ("finished", "once", "original")
 _ROTATES = ("rotate_size", "rotate_seconds")
 _DEFAULT_SIZE = "--rotate-size=1G"
 # Outputs often lie on the spool's disk; where that is full, nothing is kept, so nothing is deleted.
@@ -39,13 +41,23 @@ _WAIT = click.Option(
     ["--wait-interface"], is_flag=True, help="Wait for IFACE at the start too."
 )  # one that goes is waited for in any case
 _OF_CAPTURE = [*_offered(capture.command, _NOT_OF_CAPTURE), _WAIT]
-_OF_SERVICE = _offered(follow.command, _NOT_OF_SERVICE)
+_ORIGINAL = click.Option(
+    ["--original"],
+    metavar="delete|keep|move DIR",
+    default=DELETE,
+    show_default=True,
+    help="What becomes of a captured file when its frames are safe.",
+)
+_OF_SERVICE = [*_offered(follow.command, _NOT_OF_SERVICE), _ORIGINAL]
+_FIRST = ("words", "interface", "spool", "to", "snaplen", "rotate_size", "keep_free")
 
 
 def _joined() -> list[click.Parameter]:
     """Both halves' parameters; of those with one name the capture's."""
     names = {param.name for param in _OF_CAPTURE}
-    return [*_OF_CAPTURE, *(param for param in _OF_SERVICE if param.name not in names)]
+    params = [*_OF_CAPTURE, *(param for param in _OF_SERVICE if param.name not in names)]
+    first = {name: number for number, name in enumerate(_FIRST)}
+    return sorted(params, key=lambda param: first.get(param.name or "", len(_FIRST)))
 
 
 class _Halves(click.Command):
@@ -112,7 +124,7 @@ def _run(**options: Any) -> int:
         captured.append(_DEFAULT_SIZE)
     if "keep_free" not in typed:
         captured.append(_DEFAULT_FREE)
-    followed = ["--finished=name"]
+    followed = ["--finished=name", "--numbered"]
     if "original" not in typed:
         followed.append("--original=delete")
     terminal = Terminal()
@@ -145,6 +157,11 @@ def _check(options: dict[str, Any]) -> None:
         raise UsageError("no interface: -i IFACE (fastcap capture -D lists them)")
     if not options["to"]:
         raise UsageError("what is to be kept? --to PATH=EXPR; the rest of the spool is deleted")
+    if len(options["words"]) > 1:
+        raise UsageError(
+            f"{' '.join(options['words'])}: the capture's filter is one word here, in quotes; or "
+            "is it of --to? --to web.pcap='tcp port 443'"
+        )
     if options["on_full"] == "stop":
         raise UsageError("--on-full stop: a capture that ends is started again; wait, the default, "
                          "or delete-oldest")  # fmt: skip
@@ -162,6 +179,7 @@ def _make_spool(path: str, user: str | None, group: str | None) -> None:
         return
     except OSError as error:
         raise refusal(path, error) from error
+    say(f"{path}: made")
     if user is None and group is None:
         return
     try:

@@ -26,8 +26,8 @@ _STATES = {
     "moved": "filtered and moved",
     "kept": "filtered and kept",
     "safe": "filtered, to be deleted or moved",
-    "damaged": "damaged: filtered up to the damage, then moved to failed/",
-    "failed": "failed: passed over, moved to failed/",
+    "damaged": "damaged: filtered up to the damage, and not deleted",
+    "failed": "failed: passed over",
     "lost": "lost: gone before they were filtered",
 }
 
@@ -44,7 +44,7 @@ _STATES = {
     help="List the files with frames from TIME on: 2026-11-21T08:30:00Z, without a zone local "
     "time, or 10m for ten minutes ago.",
 )
-@click.option("--until", metavar="TIME", help="List the files with frames before TIME.")
+@click.option("--until", metavar="TIME", help="The same, with frames before TIME.")
 def command(spool: str, as_json: bool, watch: bool, since: str | None, until: str | None) -> int:
     """Show the pipeline of a spool: what waits, what was filtered into which output, what was lost.
 
@@ -60,6 +60,8 @@ def command(spool: str, as_json: bool, watch: bool, since: str | None, until: st
             raise UsageError("--watch shows the pipeline; --since and --until list files once")
         first = 0 if since is None else _moment("since", since)
         last = _FOREVER if until is None else _moment("until", until)
+        if first >= last:
+            raise UsageError("--since is not before --until: nothing lies between them")
         return _list(report.files(first, last), as_json)
     while watch:
         text = "".join(f"{line}\n" for line in _lines(report.now()))
@@ -79,7 +81,13 @@ def _moment(name: str, text: str) -> int:
     if ago is not None:
         return time.time_ns() - int(float(ago[1]) * _UNITS[ago[2]] * 1e9)
     local: list[str] = []
-    moment = nanoseconds(f"--{name}", text, [], local)
+    try:
+        moment = nanoseconds(f"--{name}", text, [], local)
+    except UsageError:
+        raise UsageError(
+            f"--{name}: {text!r} is no time: expected 2026-11-21T08:30:00Z, or 10m for ten minutes "
+            "ago"
+        ) from None
     if local:
         say(f"{local[0]}: no zone, so it is local time")
     return moment
@@ -88,7 +96,8 @@ def _moment(name: str, text: str) -> int:
 def _is_bad(told: dict[str, Any]) -> bool:
     bad = {"failed", "damaged", "lost"} & told["originals"].keys()
     totals = told["totals"]
-    return bool(bad or told["files_never_seen"] or totals["dropped"] or totals["lost"]
+    unknown = told["files_never_seen"] or told["captures_died"]
+    return bool(bad or unknown or totals["dropped"] or totals["lost"]
                 or totals["missed"])  # fmt: skip
 
 
@@ -138,6 +147,11 @@ def _originals(told: dict[str, Any]) -> list[str]:
             f"files     {told['files_never_seen']:,} never seen: numbers that their series lacks"
         )
     totals = told["totals"]
+    if told["captures_died"]:
+        lines.append(
+            f"capture   died {told['captures_died']:,} times: frames that it had not written are "
+            "lost, in an unknown number"
+        )
     lines.append(
         f"capture   {totals['dropped']:,} frames dropped by the ring, {totals['lost']:,} lost by "
         f"the writer, {totals['missed']:,} missed by the interface"
@@ -153,7 +167,8 @@ def _outputs(told: dict[str, Any]) -> list[str]:
             f"output    {output['path']}: {output['frames']:,} frames, "
             f"{_size(output['bytes'])} in {output['parts']:,} files{was}"
         )
-        lines.append(f"            {output['filter']}")
+        since = f", from {output['from_original']} on" if output["from_original"] else ""
+        lines.append(f"            {output['filter']}{since}")
         if output["open"]:
             lines.append(f"            open: {output['open']}")
     return lines
@@ -178,6 +193,8 @@ def _list(told: dict[str, Any], as_json: bool) -> int:
             f"{row['first']}  {row['last'] or '?':<30}  {frames:>12} frames  {row['name']}, "
             f"{row['state']}"
         )
+    if not (told["outputs"] or told["originals"] or told["hours"]):
+        say("no files with frames of that time")
     for row in told["hours"]:
         click.echo(
             f"{row['hour']}  and an hour  {row['frames']:>24,} frames  in {row['originals']:,} "

@@ -9,11 +9,15 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import NamedTuple
 
-from fastcap.pipeline.journal import LOST, WAITING, Journal
-from fastcap.pipeline.originals import is_same
+from fastcap.pipeline.journal import FAILED, LOST, WAITING, Journal
 from fastcap.pipeline.settings import Counts
-from fastcap.pipeline.spool import Facts, Seen, Spool, facts_of, order_of, sequence_of
+from fastcap.pipeline.spool import Facts, Seen, Spool, facts_of, is_same, order_of, sequence_of
 from fastcap.pipeline.state import Backlog
+
+_GREW = (
+    "it has grown since it was filtered, so it was not finished then (--finished quiet:30 may suit "
+    "who writes it); what it begins with is in the outputs, the rest is not"
+)
 
 
 class Waiting(NamedTuple):
@@ -51,6 +55,7 @@ class Arrivals:
         self.changes: list[Callable[[], None]] = []
         self._waiting: dict[int, Waiting] = {}
         self._numbers: dict[str, int] = {}  # by name
+        self._by_inode: dict[tuple[int, int], int] = {}
         self._order: list[tuple[tuple[str | int, ...], int]] = []
         self._sequences: dict[str, int] = {}  # the last of each series
         self._next = journal.next_id()
@@ -81,12 +86,14 @@ class Arrivals:
 
     def _add(self, waiting: Waiting) -> None:
         self._waiting[waiting.number] = waiting
+        self._by_inode[waiting.seen.device, waiting.seen.inode] = waiting.number
         self._numbers[waiting.seen.name] = waiting.number
         bisect.insort(self._order, (order_of(waiting.seen.name), waiting.number))
 
     def remove(self, number: int) -> Waiting:
         """It waits no more."""
         waiting = self._waiting.pop(number)
+        self._by_inode.pop((waiting.seen.device, waiting.seen.inode), None)
         self._numbers.pop(waiting.seen.name, None)
         del self._order[bisect.bisect_left(self._order, (order_of(waiting.seen.name), number))]
         return waiting
@@ -109,11 +116,14 @@ class Arrivals:
         """OSError where the spool cannot be read; sqlite3.Error."""
         found, gone = self.spool.look()
         try:
-            for name in gone:
-                self._pass_sequence(name)
-                self._lose_unknown(name)
-            for seen in found:
-                self._see(seen, in_work)
+            came: list[tuple[str, Seen | None]] = [(name, None) for name in gone]
+            came += [(seen.name, seen) for seen in found]
+            for name, seen in sorted(came, key=lambda one: order_of(one[0])):
+                if seen is not None:
+                    self._see(seen, in_work)
+                else:
+                    self._pass_sequence(name)
+                    self._lose_unknown(name)
             there = self.spool.vanished()
             if there is not None:
                 self._miss([name for name in self._numbers if name not in there], in_work)
@@ -130,22 +140,36 @@ class Arrivals:
             self.spool.forget(seen.name)
             return
         known = self.journal.state_of(seen)
+        facts = facts_of(self.spool.path(seen.name), seen)
         if number is not None:
-            self._replace(number, seen)
+            self._replace(number, seen, facts)
         if known is not None:
             original, state, error = known
             self.on_known(original, seen, state, error or "")
         elif not self._is_renamed(seen, in_work):
             self._pass_sequence(seen.name)
-            waiting = Waiting(self._next, seen, facts_of(self.spool.path(seen.name), seen), 0)
+            if facts.first_ns is not None and self.journal.has_grown(seen, facts):
+                self._refuse_growth(seen, facts)
+                return
+            waiting = Waiting(self._next, seen, facts, 0)
             self._next += 1
             self._add(waiting)
             self.new.append(waiting)
 
-    def _replace(self, number: int, seen: Seen) -> None:
-        """What waited is another file now, or a longer one."""
+    def _refuse_growth(self, seen: Seen, facts: Facts) -> None:
+        """Its frames would be there twice."""
+        self.counts.failed += 1
+        self.on_note(f"{self.spool.path(seen.name)}: {_GREW}: passed over")
+        self.changes.append(
+            partial(self.journal.add, self._next, seen, facts, time.time_ns(), FAILED, _GREW)
+        )
+        self._next += 1
+
+    def _replace(self, number: int, seen: Seen, facts: Facts) -> None:
+        """What waited is another file now, or a longer one that begins alike."""
         waiting = self.remove(number)
-        if waiting.seen.inode == seen.inode and waiting.seen.bytes <= seen.bytes:
+        is_same_file = waiting.seen.inode == seen.inode and waiting.facts.first_ns == facts.first_ns
+        if is_same_file and waiting.seen.bytes <= seen.bytes:
             self._forget(number)
         else:
             self._lose(waiting)
@@ -156,17 +180,19 @@ class Arrivals:
 
     def _is_renamed(self, seen: Seen, in_work: Collection[int]) -> bool:
         """Whether it is one that waits, under another name now."""
-        for number, waiting in self._waiting.items():
-            same = (waiting.seen.device, waiting.seen.inode) == (seen.device, seen.inode)
-            if same and not os.path.lexists(self.spool.path(waiting.seen.name)):
-                if number in in_work:  # its worker does not find it, and then it is looked at
-                    self.spool.forget(seen.name)
-                    return True
-                self.remove(number)
-                self._add(waiting._replace(seen=seen))
-                self.changes.append(partial(self.journal.rename, number, seen))
-                return True
-        return False
+        number = self._by_inode.get((seen.device, seen.inode))
+        if number is None:
+            return False
+        waiting = self._waiting[number]
+        if os.path.lexists(self.spool.path(waiting.seen.name)):
+            return False
+        if number in in_work:  # its worker does not find it, and then it is looked at
+            self.spool.forget(seen.name)
+            return True
+        self.remove(number)
+        self._add(waiting._replace(seen=seen))
+        self.changes.append(partial(self.journal.rename, number, seen))
+        return True
 
     def _pass_sequence(self, name: str) -> None:
         """Numbers of a series that nobody has seen: files deleted while no service ran."""
@@ -176,20 +202,18 @@ class Arrivals:
         series, sequence = found
         key = f"sequence {series}"
         last = self._sequences.get(series) or self.journal.remembered(key)
+        if last is not None and sequence <= last:
+            return  # an old one was put back, or another capture began anew
         if last is not None and sequence > last + 1:
             missing = sequence - last - 1
             self.counts.unseen += missing
-            self.changes.append(partial(self._remember_unseen, missing))
+            self.changes.append(partial(self.journal.count, "unseen", missing))
             self.on_note(
                 f"{name}: {missing:,} files of its series before it were never here: they are lost "
                 "unfiltered, with an unknown number of frames"
             )
         self._sequences[series] = sequence
         self.changes.append(partial(self.journal.remember, key, sequence))
-
-    def _remember_unseen(self, missing: int) -> None:
-        before = self.journal.remembered("unseen") or 0
-        self.journal.remember("unseen", before + missing)
 
     # ---- Going --------------------------------------------------------------------------------
 
@@ -238,6 +262,7 @@ class Arrivals:
     def _count_lost(self, seen: Seen, facts: Facts) -> None:
         self.counts.lost += 1
         self.counts.lost_frames += facts.frames or 0
+        self.counts.lost_uncounted += facts.frames is None
         frames = "an unknown number of" if facts.frames is None else f"{facts.frames:,}"
         self.on_note(
             f"{self.spool.path(seen.name)}: gone before it was filtered: {frames} frames are lost"

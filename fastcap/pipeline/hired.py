@@ -16,7 +16,6 @@ from fastcap.pipeline.spool import Seen
 from fastcap.pressure import Pressure
 
 _LOOK_EVERY = 0.05  # seconds between two looks at the pressure
-_LONGEST_LINE = 64 << 20
 
 
 class Hired:
@@ -65,8 +64,6 @@ class Hired:
                 break
             self._has_ended = not data
             self._unread += data
-            if len(self._unread) > _LONGEST_LINE:
-                break
         *lines, self._unread = self._unread.split(b"\n")
         return [json.loads(line) for line in lines]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
@@ -21,8 +20,9 @@ from fastcap.segments import Span
 FOLDER = ".fastcap"
 _NAME = "journal.db"
 _VERSION = 1
-_BUSY_S = 30.0
-_RESERVE = 8 << 20  # bytes of the write-ahead log
+_BUSY_S = 5.0
+_LOG = 8 << 20  # bytes of the write-ahead log
+_RESERVE = 4 << 20
 UNKNOWN = -3600  # the second of a summary's rows that have none: an hour of its own
 _MOST_ROWS = 10_000  # originals that are done and kept in the journal one by one
 
@@ -48,7 +48,7 @@ CREATE TABLE original (
     missed INTEGER NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL DEFAULT 0, error TEXT
 );
-CREATE INDEX original_by_name ON original (name);
+CREATE INDEX original_by_inode ON original (inode);
 CREATE INDEX original_by_state ON original (state);
 CREATE INDEX original_by_time ON original (first_ns);
 CREATE TABLE output (
@@ -112,22 +112,21 @@ def path_of(spool: str) -> str:
     return os.path.join(spool, FOLDER, _NAME)
 
 
+def reserve_of(journal: str) -> str:
+    """A file that is there to be given up when the disk is full."""
+    return os.path.join(os.path.dirname(journal), "reserve")
+
+
 class Journal:
     """For one thread of the service that owns the spool. OutputError where it cannot be used;
     sqlite3.Error where it cannot be written: what was not committed is then as it was."""
 
     def __init__(self, spool: str) -> None:
         self.path = path_of(spool)
-        self.is_new = not os.path.exists(self.path)
         self._db: sqlite3.Connection | None = None
         try:
             self._open()
             self._check()
-            with self.transaction():
-                # What is read below may be a commit that was killed before its sync. This one's
-                # sync is of all of the file, so it is sure from here on.
-                self.remember("begun", time.time_ns())
-            self._reserve()
         except sqlite3.Error as error:
             self.close()
             raise OutputError(
@@ -138,23 +137,37 @@ class Journal:
     def _open(self) -> sqlite3.Connection:
         """Also after an error: SQLite asks the disk again then."""
         if self._db is None:
+            with suppress(OSError):
+                os.unlink(reserve_of(self.path))
             db = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
+            try:
+                self._set_up(db)
+            except BaseException:
+                db.close()
+                raise
             self._db = db
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute(f"PRAGMA journal_size_limit = {_RESERVE}")
-            db.execute("PRAGMA wal_autocheckpoint = 250")  # pages of 4 KiB: far below the reserve
+            self._reserve()
         return self._db
 
+    def _set_up(self, db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        # What the log holds may be a commit whose sync failed, or that was killed before it: in the
+        # page cache, and not on the disk. It is believed when it is in the database.
+        busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise sqlite3.OperationalError("somebody reads the journal for long")
+        db.execute(f"PRAGMA journal_size_limit = {_LOG}")
+        db.execute("PRAGMA wal_autocheckpoint = 250")  # pages of 4 KiB: far below its size
+
     def _reserve(self) -> None:
-        """Room in the log: on a disk that is full an original can only go when that was written."""
-        try:
-            fd = os.open(self.path + "-wal", os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return
-        with suppress(OSError):  # a file system that cannot, or is full already
-            os.posix_fallocate(fd, 0, _RESERVE)
-        os.close(fd)
+        """Room on a disk that is full, where an original can only go when that was written: in the
+        log, and in a file that is given up before the journal is opened."""
+        for path, size in ((self.path + "-wal", _LOG), (reserve_of(self.path), _RESERVE)):
+            # a file system that cannot, or is full already
+            with suppress(OSError), open(path, "ab") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+                os.fsync(file.fileno())
 
     def _check(self) -> None:
         db = self._open()
@@ -216,6 +229,9 @@ class Journal:
         rows = self._all("SELECT value FROM about WHERE key = ?", key)
         return rows[0][0] if rows else None
 
+    def count(self, key: str, more: int) -> None:
+        self.remember(key, (self.remembered(key) or 0) + more)
+
     # ---- Originals ----------------------------------------------------------------------------
 
     def next_id(self) -> int:
@@ -223,18 +239,27 @@ class Journal:
         ((number,),) = self._all("SELECT max(id) FROM original")
         return max(number or 0, self.remembered("last id") or 0) + 1
 
-    def add(self, number: int, seen: Seen, facts: Facts, now_ns: int, state: str = WAITING) -> None:
+    def add(
+        self,
+        number: int,
+        seen: Seen,
+        facts: Facts,
+        now_ns: int,
+        state: str = WAITING,
+        error: str | None = None,
+    ) -> None:
         """A new original."""
         self._do(
             "INSERT INTO original (id, name, device, inode, bytes, changed_ns, state, seen_ns,"
-            " done_ns, frames, first_ns, last_ns, dropped, lost, missed)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " done_ns, frames, first_ns, last_ns, dropped, lost, missed, error)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             number,
             *seen,
             state,
             now_ns,
             None if state == WAITING else now_ns,
             *facts,
+            error,
         )
 
     def originals(self, *states: str) -> list[Row]:
@@ -250,14 +275,32 @@ class Journal:
         ]
 
     def state_of(self, seen: Seen) -> tuple[int, str, str | None] | None:
-        """Id, state and error of this very file, where it was dealt with before."""
+        """Id, state and error of this very file, where it was dealt with before, whatever its name
+        was then."""
         rows = self._all(
-            "SELECT id, state, error FROM original WHERE name = ? AND device = ? AND inode = ? "
+            "SELECT id, state, error FROM original WHERE inode = ? AND device = ? "
             "AND bytes = ? AND changed_ns = ? AND state NOT IN ('waiting', 'lost') "
             "ORDER BY id DESC LIMIT 1",
-            *seen,
+            seen.inode,
+            seen.device,
+            seen.bytes,
+            seen.changed_ns,
         )
         return rows[0] if rows else None
+
+    def has_grown(self, seen: Seen, facts: Facts) -> bool:
+        """Whether it begins with what was filtered already, and was left where it is."""
+        return bool(
+            self._all(
+                "SELECT 1 FROM original WHERE inode = ? AND device = ? AND bytes < ? "
+                "AND first_ns IS ? AND state IN ('kept', 'damaged', 'failed') "
+                "AND matched IS NOT NULL LIMIT 1",
+                seen.inode,
+                seen.device,
+                seen.bytes,
+                facts.first_ns,
+            )
+        )
 
     def remove(self, original: int) -> None:
         """It is not what it was: it is looked at as a new one."""
@@ -312,12 +355,6 @@ class Journal:
             "UPDATE output SET from_original = ? WHERE id = ? AND from_original IS NULL",
             name, output,
         )  # fmt: skip
-
-    def is_changed(self, output: int, path: str) -> bool:
-        """Whether the path had another filter before."""
-        return bool(
-            self._all("SELECT 1 FROM output WHERE path = ? AND id < ? LIMIT 1", path, output)
-        )
 
     def begins_at(self, output: int) -> str | None:
         ((name,),) = self._all("SELECT from_original FROM output WHERE id = ?", output)

@@ -10,7 +10,7 @@ from fastcap._native.writer import publish
 from fastcap.errors import OutputError, UsageError
 from fastcap.outputs import refusal
 from fastcap.pipeline.journal import DELETED, KEPT, MOVED
-from fastcap.pipeline.spool import Seen
+from fastcap.pipeline.spool import Seen, has_sidecar, is_same
 
 DELETE, KEEP, MOVE = "delete", "keep", "move"
 FAILED_FOLDER = "failed"
@@ -23,7 +23,7 @@ class Disposal:
     moved to."""
 
     def __init__(self, text: str, spool: str) -> None:
-        self.what, _, folder = text.partition(":")
+        self.what, _, folder = text.replace(f"{MOVE} ", f"{MOVE}:", 1).partition(":")
         self.spool = spool
         self.folder = os.path.abspath(folder) if folder else ""
         if self.what not in (DELETE, KEEP, MOVE) or (self.what == MOVE) != bool(folder):
@@ -58,7 +58,8 @@ class Disposal:
         except FileNotFoundError:  # done before a kill
             return self._state()
         if self.what == DELETE:
-            sidecar.remove(path)  # first: it is never alone
+            if has_sidecar(path):  # first: it is never alone
+                sidecar.remove(path)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         else:
@@ -81,17 +82,15 @@ class Disposal:
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder, 0o750)
         name = free_name(folder, seen.name)
-        with open(os.path.join(folder, name + _ERROR), "w", encoding="utf-8",
+        with open(os.path.join(folder, _cut(name) + _ERROR), "w", encoding="utf-8",
                   errors="backslashreplace") as file:  # fmt: skip
             file.write(error + "\n")
         move(path, folder, name)
 
 
-def is_same(path: str, seen: Seen) -> bool:
-    """Whether it is the file that was seen, as it was. OSError."""
-    status = os.lstat(path)
-    now = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    return now == seen[1:]
+def _cut(name: str) -> str:
+    """So that a suffix has room behind it: a name has at most 255 bytes."""
+    return os.fsdecode(os.fsencode(name)[: 255 - len(_ERROR)])
 
 
 def free_name(folder: str, name: str) -> str:
@@ -105,6 +104,6 @@ def free_name(folder: str, name: str) -> str:
 def move(path: str, folder: str, name: str | None = None) -> None:
     """And the JSON beside it, first: it is never alone. Nothing is replaced. OSError."""
     new = os.path.join(folder, name or free_name(folder, os.path.basename(path)))
-    with contextlib.suppress(FileNotFoundError):
+    if has_sidecar(path):
         os.rename(sidecar.path_of(path), sidecar.path_of(new))
     publish(path, new, replace=False)

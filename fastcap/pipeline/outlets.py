@@ -11,7 +11,7 @@ from typing import Any
 from fastcap.locks import is_at, open_regular
 from fastcap.permissions import Permissions
 from fastcap.pipeline.journal import FULL, GONE, NAMED, OPEN, Journal, Part
-from fastcap.pipeline.parts import Destination, adopt, cut, give_name
+from fastcap.pipeline.parts import Destination, adopt, cut, give_name, salvage, sync_folder
 
 
 class Outlet:
@@ -92,10 +92,12 @@ class Outlet:
             with contextlib.suppress(OSError):
                 os.close(fd)
 
-    def cut(self, journal: str, on_gone: Callable[[Part], None]) -> None:
-        """Takes back everything that is not sure, while no worker is there. OSError."""
+    def cut(self, journal: str, on_gone: Callable[[Part, Part], None]) -> None:
+        """Takes back everything that is not sure, while no worker is there. Where some of that is
+        missing, `on_gone` is told what was sure, and what is left of it, which has a name then.
+        OSError."""
         if self.sure is not None and not cut(self.sure):
-            on_gone(self.sure._replace(state=GONE))
+            on_gone(self.sure, salvage(self.destination, self.sure))
             self.sure = None
         known = {part.number for part in (*self.full, *([self.sure] if self.sure else []))}
         for path, number, of in self.destination.left():
@@ -201,6 +203,7 @@ def _retire(journal: Journal, number: int, on_note: Callable[[str], None]) -> No
                     journal.put_part(number, part._replace(state=GONE))
                 continue
             give_name(part)
+            sync_folder(os.path.dirname(part.name))
         except OSError as error:
             on_note(f"{part.temporary}: {error.strerror}: it has no name yet")
             return

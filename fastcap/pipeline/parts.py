@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from fastcap._native.cancel import Cancel
 from fastcap._native.records import take
 from fastcap._native.writer import NativeWriter, publish
-from fastcap.errors import OutputError, UsageError
+from fastcap.errors import InputError, OutputError, UsageError
 from fastcap.formats.linktypes import HOST_ORDER
 from fastcap.formats.pcap import HEADER_SIZE, FileHeader
 from fastcap.locks import BusyError, Lock, open_regular
-from fastcap.outputs import Target, existing_parts, part_name, refusal, target_of
+from fastcap.outputs import OTHER_FORMATS, Target, existing_parts, part_name, refusal, target_of
 from fastcap.permissions import Permissions
-from fastcap.pipeline.journal import FULL, OPEN, Part
+from fastcap.pipeline.journal import FULL, GONE, NAMED, OPEN, Part
 from fastcap.segments import Span
 from fastcap.series import end_at_last_record
 
@@ -44,6 +44,8 @@ class Destination:
         target = target_of(path)
         if target.in_place:
             raise UsageError(f"{path}: no file; an output of a pipeline is a series of files")
+        if target.name.lower().endswith(OTHER_FORMATS):
+            raise UsageError(f"{path}: parts are written as pcap, uncompressed: name it so")
         # the names of its parts stay the same wherever the next service is started
         self.path = os.path.abspath(target.name)
         self.permissions = permissions
@@ -151,6 +153,22 @@ def give_name(part: Part) -> None:
             if not os.path.samestat(os.lstat(part.temporary), os.lstat(part.name)):
                 raise
             os.unlink(part.temporary)
+
+
+def salvage(destination: Destination, part: Part) -> Part:
+    """Gives what is left of a part its name, up to its last whole record. OSError."""
+    gone = part._replace(state=GONE, bytes=0, span=Span())
+    try:
+        length, span = end_at_last_record(part.temporary)
+    except (FileNotFoundError, OutputError, InputError):
+        return gone
+    if span.frames == 0:
+        os.unlink(part.temporary)
+        return gone
+    name = destination.free_name(part.number)
+    publish(part.temporary, name, replace=False)
+    destination.sync()
+    return part._replace(name=name, bytes=length, span=span, state=NAMED)
 
 
 def adopt(destination: Destination, path: str, number: int) -> str:

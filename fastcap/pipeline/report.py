@@ -86,7 +86,7 @@ class Report:
         with self.reading() as db:
             by_state = {row["state"]: dict(row) for row in db.execute(_BY_STATE)}
             waiting = by_state.pop("waiting", {"originals": 0, "bytes": 0})
-            unseen = db.execute("SELECT value FROM about WHERE key = 'unseen'").fetchone()
+            about = {row["key"]: row["value"] for row in db.execute("SELECT key, value FROM about")}
             outputs = [dict(row) for row in db.execute(_OUTPUTS)]
             failed = [_shown(row) for row in db.execute(_FAILED)]
         for row in by_state.values():
@@ -106,7 +106,8 @@ class Report:
             "service": service,
             "backlog": {"files": waiting["originals"], "bytes": waiting["bytes"]},
             "originals": by_state,
-            "files_never_seen": unseen["value"] if unseen else 0,
+            "files_never_seen": about.get("unseen", 0),
+            "captures_died": about.get("captures died", 0),
             "totals": {name: sum(row[name] for row in by_state.values()) for name in _COUNTS},
             "outputs": outputs,
             "failed": failed,

@@ -29,14 +29,15 @@ from fastcap.outputs import refusal
 from fastcap.pipeline import journal as states
 from fastcap.pipeline.arrivals import Arrivals, Waiting
 from fastcap.pipeline.hired import Hired, Holder
-from fastcap.pipeline.journal import FOLDER, Journal, Part
+from fastcap.pipeline.journal import FOLDER, Journal, Part, path_of, reserve_of
 from fastcap.pipeline.originals import DELETE, KEEP, Disposal
 from fastcap.pipeline.outlets import open_outlets
+from fastcap.pipeline.parts import sync_folder
 from fastcap.pipeline.settings import Counts, Settings
 from fastcap.pipeline.spool import QUIET, Seen, Spool
 from fastcap.pipeline.state import Snapshot, write_snapshot
 from fastcap.pipeline.traffic import write_hours
-from fastcap.pipeline.worker import ORIGINAL, OUTPUT, part_of_json
+from fastcap.pipeline.worker import DEATH, HOPELESS, ORIGINAL, OUTPUT, part_of_json
 from fastcap.pressure import Pressure
 from fastcap.signals import SAME_STOP, STOPS, Signals
 
@@ -74,7 +75,9 @@ class Service:
         self._opened = contextlib.ExitStack()
         with contextlib.ExitStack() as opened:
             self.disposal = Disposal(settings.original, settings.spool)
-            self.spool = Spool(settings.spool, settings.finished, on_note)
+            self.spool = Spool(
+                settings.spool, settings.finished, on_note, numbered=settings.numbered
+            )
             opened.callback(self.spool.close)
             self._take_spool(opened)
             self.journal = Journal(settings.spool)
@@ -86,6 +89,7 @@ class Service:
             except OSError as error:
                 raise refusal(error.filename or settings.spool, error) from error
             self.holder = Holder(pressure) if pressure is not None else None
+            self._capture_deaths = pressure.deaths() if pressure is not None else 0
             if self.holder is not None:
                 self.holder.start()
                 opened.callback(self.holder.end)
@@ -96,6 +100,9 @@ class Service:
         try:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(folder, 0o750)
+                sync_folder(self.settings.spool)
+            with contextlib.suppress(FileNotFoundError):  # the lock may need it
+                os.unlink(reserve_of(path_of(self.settings.spool)))
             opened.callback(Lock(os.path.join(folder, "lock")).close)
         except BusyError as error:
             raise OutputError(
@@ -123,7 +130,9 @@ class Service:
         self._serial = journal.last_commit() + 1
         self._commits = 0
         self._handed: deque[int] = deque()  # those that the worker has
+        self._stuck: deque[tuple[int, Seen, str, str]] = deque()  # that failed, to be tried again
         self._safe: deque[tuple[int, Seen, str, str]] = deque()  # to be disposed of
+        self._passed_over: list[tuple[int, Seen, str, str]] = []  # the journal does not know it yet
         self._results: list[tuple[int, dict[str, Any]]] = []
         self._changes: list[Callable[[], None]] = []  # of the journal, besides
         self._worker: Hired | None = None
@@ -132,10 +141,13 @@ class Service:
         self._must_cut = True
         self._not_before = self._dispose_at = self._committed_at = self._told_at = 0.0
         self._looked = False
+        self._completes: frozenset[int] | None = None  # what the next complete parts are to hold
+        self._died_at: int | None = None  # the original at which a worker died last
         self._deaths = 0  # of workers that did nothing
         self._frontier = 0  # seconds since 1970: frames before it have been filtered
         self._trouble = Trouble(self.on_note)
         self._journal_trouble = Trouble(self.on_note)
+        self._summary_trouble = Trouble(self.on_note)
         self._look_trouble = Trouble(self.on_note)
         self._failure: tuple[int | None, str, str] | None = None
         self._disposal_trouble = Trouble(self.on_note)
@@ -165,6 +177,7 @@ class Service:
                 self._listen()
             self._make_sure()
             if self._is_journal_well:
+                self._complete_if_asked()
                 self._fail()
                 self._name_parts()
                 self._dispose()
@@ -189,7 +202,8 @@ class Service:
                 elif now - self._told_by_signal > SAME_STOP:
                     self._told_by_signal = float("-inf")  # no grace
             elif number == signal.SIGHUP:
-                self._complete_outputs()
+                # with all that is there by now
+                self._completes, self._looked = frozenset(), False
             elif number == signal.SIGUSR1:
                 self.on_note(self.sentence())
             elif number == signal.SIGUSR2:
@@ -217,7 +231,7 @@ class Service:
     def _is_idle(self) -> bool:
         waits = bool(self._arrivals or self._handed or self._has_news)
         waits = waits or bool(self._safe and self._disposal_trouble.since is None)
-        quiet = self.settings.finished.rule == QUIET and self.spool.has_unfinished
+        quiet = self.settings.finished.rule == QUIET and self.spool.unfinished
         return not waits and not quiet
 
     def _look(self) -> None:
@@ -276,12 +290,14 @@ class Service:
             self.holder.set_worker(self._worker)
         return True
 
-    def _part_is_gone(self, output: int, part: Part) -> None:
-        self._put(output, part)
+    def _part_is_gone(self, output: int, part: Part, left: Part) -> None:
+        self._put(output, left)
         self.counts.parts_gone += 1
+        lost = part.span.frames - left.span.frames
+        rest = f"; what is left is {left.name}" if left.span.frames else ""
         self.on_note(
-            f"{part.temporary}: {part.bytes:,} bytes with {part.span.frames:,} frames were safe "
-            "there, and somebody took them away: they are lost"
+            f"{part.temporary}: {part.span.frames:,} frames were safe there, and somebody took "
+            f"{lost:,} of them away: they are lost{rest}"
         )
 
     def _for_worker(self) -> dict[str, Any]:
@@ -314,7 +330,7 @@ class Service:
                 self._failure = (reply["failed"], reply["whose"], reply["error"])
                 return
         if worker.is_dead:
-            self._failure = (self._begun, ORIGINAL, _how_it_died(worker.end()))
+            self._failure = (self._begun, DEATH, _how_it_died(worker.end()))
         elif self._handed and self._clock() - self._begun_at > self.settings.time_limit:
             seconds = self.settings.time_limit
             text = f"it took longer than {seconds:g} s (--time-limit)"
@@ -330,6 +346,7 @@ class Service:
         self._results.append((number, reply))
         self._begun, self._begun_at = None, self._clock()
         self._deaths = 0
+        self._died_at = None
         self.now = ""
         for outlet, told in zip(self.outlets, reply["outputs"], strict=True):
             for part in told["parts"]:
@@ -341,6 +358,8 @@ class Service:
             return
         (number, whose, error), self._failure = self._failure, None
         self._start_over()
+        if self._told_by_signal is not None:
+            return  # somebody may have killed all of us
         if whose == OUTPUT:
             self._pause(self._trouble, "outputs", OSError(errno.EIO, error), "it is tried again")
             return
@@ -353,22 +372,39 @@ class Service:
                 )  # fmt: skip
             return
         self.counts.retries += 1
+        if whose == DEATH and self._is_not_its_fault(number):
+            return
         name = self.spool.path(self._arrivals[number].seen.name)
         text = error.removeprefix(f"{name}: ")
         attempts = self._arrivals.tried(number, text).attempts
-        if attempts < self.settings.attempts:
+        if attempts < self.settings.attempts and whose != HOPELESS:
             self.on_note(f"{name}: {text}: tried again")
-            self._not_before = time.monotonic() + (_PAUSE / 10) * 10 ** (attempts - 1)
+            self._not_before = time.monotonic() + (_PAUSE / 10) * 100 ** (attempts - 1)
             return
         where = "stays where it is" if self.settings.original == KEEP else "goes to failed/"
-        self.on_note(f"{name}: {text}: passed over after {attempts} attempts, it {where}")
+        times = f" after {attempts} attempts" if attempts > 1 else ""
+        self.on_note(f"{name}: {text}: passed over{times}, it {where}")
         self._pass_over(number, text)
+
+    def _is_not_its_fault(self, number: int) -> bool:
+        """Whether another original's worker died last, and none has done anything since: whatever
+        kills them is not in the originals."""
+        before, self._died_at = self._died_at, number
+        if before is None or before == number:
+            return False
+        self._deaths += 1
+        text = "workers are killed, whatever they do"
+        self._pause(
+            self._trouble, "worker", OSError(errno.EAGAIN, text), "another one is started",
+            min(_LONGEST_PAUSE, _PAUSE * 2**self._deaths),
+        )  # fmt: skip
+        return True
 
     def _pass_over(self, number: int, text: str) -> None:
         self.counts.failed += 1
         seen = self._arrivals.remove(number).seen
         self._changes.append(partial(self.journal.set_state, number, states.FAILED, time.time_ns()))
-        self._safe.append((number, seen, states.FAILED, text))
+        self._passed_over.append((number, seen, states.FAILED, text))
 
     def _start_over(self) -> None:
         """Without a worker, from what is sure."""
@@ -469,11 +505,13 @@ class Service:
         self._serial += 1
         self._commits += 1
         self._arrivals.committed()
+        self._safe += self._passed_over
+        self._passed_over.clear()
         self._changes.clear()
         for outlet in self.outlets:
             outlet.committed()
             if self._results:
-                if outlet.begins and self.journal.is_changed(outlet.number, outlet.path):
+                if outlet.begins:
                     first = self._arrivals[self._results[0][0]]
                     self.on_note(f"{outlet.path}: this filter from {first.seen.name} on")
                 outlet.begins = False
@@ -517,25 +555,24 @@ class Service:
     # ---- Disposal -----------------------------------------------------------------------------
 
     def _dispose(self) -> None:
-        if time.monotonic() < self._dispose_at or self._journal_trouble.since is not None:
-            return
         for _ in range(len(self._safe)):
             number, seen, state, text = self._safe.popleft()
             try:
                 self._dispose_of(number, seen, state, text)
             except OSError as error:
-                self._safe.append((number, seen, state, text))
+                self._stuck.append((number, seen, state, text))
                 path = self.spool.path(seen.name)
                 self._disposal_trouble.goes_on(path, error, "it stays until it can be taken away")
-                self._dispose_at = time.monotonic() + _AGAIN
-                return
-        self._disposal_trouble.is_over(self.settings.spool, "originals can be taken away again")
+        if self._stuck and time.monotonic() >= self._dispose_at:
+            self._dispose_at = time.monotonic() + _AGAIN
+            self._safe += self._stuck
+            self._stuck.clear()
+        if not self._stuck and not self._safe:
+            self._disposal_trouble.is_over(self.settings.spool, "all could be taken away")
 
     def _dispose_of(self, number: int, seen: Seen, state: str, text: str) -> None:
         if state in (states.FAILED, states.DAMAGED):
             self.disposal.failed(seen, text)
-            return
-        if state == states.KEPT:
             return
         new, now = self.disposal.done_with(seen), time.time_ns()
         if new != state:
@@ -543,8 +580,19 @@ class Service:
 
     # ---- Ends ---------------------------------------------------------------------------------
 
+    def _complete_if_asked(self) -> None:
+        """When all is filtered that was there then."""
+        if self._completes is None or not self._looked:
+            return
+        if not self._completes:
+            self._completes = frozenset(one.number for one in self._arrivals.in_order())
+        if not any(number in self._arrivals for number in self._completes):
+            self._completes = None
+            self._complete_outputs()
+
     def _complete_outputs(self) -> None:
         """What is open gets its name; what comes goes to the next part."""
+        self._committed_at = 0.0
         self._make_sure()
         if not self._is_journal_well:
             return
@@ -574,6 +622,8 @@ class Service:
             self.on_note(f"{self.journal.path}: not written: the next start finds out what is sure")
             return False
         self._start_over()
+        if self._drains and self.spool.unfinished:
+            self.on_note(f"{self.spool.unfinished:,} files are left: they are not finished")
         for _ in range(_TRIES):
             self._end_parts()
             if not self._has_open_parts():
@@ -585,8 +635,9 @@ class Service:
             self._try_summaries(float("inf"))
         self._make_sure()
         self._tell(ended=True)
-        unsure = self._has_news or bool(self._safe) or self._has_open_parts()
+        unsure = self._has_news or bool(self._safe or self._stuck) or self._has_open_parts()
         is_well: bool = self._is_journal_well  # which a commit may have changed
+        unsure = unsure or self.spool.cannot_tell or self._summary_trouble.since is not None
         return is_well and not unsure and self.counts.is_perfect
 
     # ---- What is told -------------------------------------------------------------------------
@@ -599,7 +650,9 @@ class Service:
             write_hours(self.journal, settings.summary, until, settings.permissions)
         except (OSError, sqlite3.Error) as error:
             known = error if isinstance(error, OSError) else OSError(errno.EIO, str(error))
-            self._trouble.goes_on(settings.summary, known, "its rows stay in the journal")
+            self._summary_trouble.goes_on(settings.summary, known, "its rows stay in the journal")
+        else:
+            self._summary_trouble.is_over(settings.summary, "written again")
 
     def sentence(self) -> str:
         """The counts, for people."""
@@ -609,7 +662,7 @@ class Service:
             for number, what in (
                 (counts.failed, "failed"),
                 (counts.damaged, "damaged"),
-                (counts.lost, f"lost unfiltered with {counts.lost_frames:,} frames"),
+                (counts.lost, f"lost unfiltered with {_lost_frames(counts)} frames"),
                 (counts.unseen, "never seen"),
             )
             if number
@@ -632,7 +685,9 @@ class Service:
             return
         self._told_at = now
         if not ended and self._is_journal_well:
-            self._try_summaries(self._frontier - _LATE)
+            # no frame's time makes an hour be over before it is
+            self._try_summaries(min(self._frontier, time.time()) - _LATE)
+        self._count_deaths()
         held = self.holder is not None and self.holder.is_holding
         snapshot = Snapshot(
             pid=os.getpid(),
@@ -647,6 +702,14 @@ class Service:
         with contextlib.suppress(OSError):
             write_snapshot(self.settings.spool, snapshot)
 
+    def _count_deaths(self) -> None:
+        """Of captures, as their supervisor counts them."""
+        deaths = self.holder.pressure.deaths() if self.holder is not None else 0
+        if deaths > self._capture_deaths:
+            more = deaths - self._capture_deaths
+            self._changes.append(partial(self.journal.count, "captures died", more))
+            self._capture_deaths = deaths
+
     def _doing(self, held: bool) -> str:
         if self._journal_trouble.since is not None:
             return "waits for the journal's disk"
@@ -656,7 +719,15 @@ class Service:
             return "held back by the capture"
         if self._trouble.since is not None:
             return "waits for the outputs' disk"
-        return "filters" if self._handed else "waits for files"
+        if self._handed:
+            return "filters"
+        return "tries again soon" if self._arrivals else "waits for files"
+
+
+def _lost_frames(counts: Counts) -> str:
+    if counts.lost_uncounted == counts.lost:
+        return "an unknown number of"
+    return f"{'at least ' * bool(counts.lost_uncounted)}{counts.lost_frames:,}"
 
 
 def _how_it_died(status: int | None) -> str:

@@ -13,6 +13,7 @@ from fastcap.formats.linktypes import ETHERNET
 from fastcap.permissions import Permissions
 from fastcap.pipeline.originals import KEEP
 from fastcap.pipeline.spool import CLOSED, Finished
+from fastcap.postfilter import MOST_OUTPUTS
 
 DEFAULT_SIZE = 1 << 30  # bytes of a part
 DEFAULT_TIME_LIMIT = 600.0  # seconds for one original
@@ -23,7 +24,8 @@ SMALLEST_SIZE = 4096
 
 class Settings(NamedTuple):
     """What a service does. `outputs` are paths and filters; `original` is delete, keep or move:DIR;
-    `time_limit` and `grace` are seconds, `output_size` bytes."""
+    `time_limit` and `grace` are seconds, `output_size` bytes. `numbered`: only files that fastcap
+    captured are originals."""
 
     spool: str
     outputs: list[tuple[str, str]]
@@ -37,6 +39,7 @@ class Settings(NamedTuple):
     summary: str | None = None
     vlan: str = "wire"
     once: bool = False
+    numbered: bool = False
     permissions: Permissions = Permissions()
 
     def check(self) -> None:
@@ -53,8 +56,13 @@ class Settings(NamedTuple):
             raise UsageError(
                 "attempts is at least 1, time_limit more than 0, grace 0 or more seconds"
             )
+        if len(self.outputs) > MOST_OUTPUTS:
+            raise UsageError(f"at most {MOST_OUTPUTS} outputs, not {len(self.outputs):,}")
         if self.summary is not None:
             summary.check_path(self.summary)
+            folder = os.path.dirname(os.path.abspath(self.summary))
+            if not os.path.isdir(folder):
+                raise UsageError(f"{self.summary}: no directory {folder}; create it first")
 
     def filters(self) -> list[Filter]:
         """One for each output, for Ethernet: files say their link type only when they come, but
@@ -76,7 +84,8 @@ class Counts:
 
     def __init__(self) -> None:
         self.originals = self.frames = self.matched = self.bytes = 0
-        self.failed = self.damaged = self.lost = self.lost_frames = self.unseen = 0
+        self.failed = self.damaged = self.lost = self.unseen = 0
+        self.lost_frames = self.lost_uncounted = 0  # of those lost: frames, and without a number
         self.parts_gone = self.retries = 0
 
     def as_json(self) -> dict[str, int]:

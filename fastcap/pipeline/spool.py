@@ -29,18 +29,22 @@ from fastcap.outputs import refusal
 
 NAME, CLOSED, QUIET = "name", "closed", "quiet"
 _LOOK_EVERY = 10.0  # seconds: file systems that tell nothing, and whatever was missed
+_AGAIN = 1.0  # seconds, where the directory could not be read
 _TICK = 0.2  # seconds between two looks at files that may be quiet by now
 _LARGEST_SIDECAR = 1 << 20
+_MOST = (1 << 63) - 1
 _NUMBERED = re.compile(r"(.*)_([0-9]{8,})_[0-9]{8}T[0-9]{6}Z(\.[^.]*)?", re.DOTALL)
 _TCPDUMP = re.compile(r"(.*?\.(?:pcap|cap|dmp|dump))[0-9]+", re.DOTALL | re.IGNORECASE)
 _EVENTS = (
     flags.CLOSE_WRITE
     | flags.MOVED_TO
+    | flags.MOVED_FROM
     | flags.CREATE
     | flags.DELETE_SELF
     | flags.MOVE_SELF
     | flags.ONLYDIR
 )
+_ENDED = flags.CLOSE_WRITE | flags.MOVED_TO
 _LOST = flags.IGNORED | flags.DELETE_SELF | flags.MOVE_SELF
 
 
@@ -53,6 +57,17 @@ class Seen(NamedTuple):
     inode: int
     bytes: int
     changed_ns: int
+
+
+def seen_of(name: str, status: os.stat_result) -> Seen:
+    """Numbers of files may have 64 bits, and SQLite's have 63 and a sign."""
+    device, inode = status.st_dev & _MOST, status.st_ino & _MOST
+    return Seen(name, device, inode, status.st_size, status.st_mtime_ns)
+
+
+def is_same(path: str, seen: Seen) -> bool:
+    """Whether it is the file that was seen, as it was. OSError."""
+    return seen_of(seen.name, os.lstat(path)) == seen
 
 
 class Facts(NamedTuple):
@@ -115,14 +130,20 @@ def is_wanted(name: str) -> bool:
 class Spool:
     """Sees files come and go in a directory; for one thread. OutputError where it cannot be read.
 
-    `look` gives files that are finished and were not given before. `forget` has one looked at
-    again.
+    `numbered`: files that fastcap captured and numbered, and no others. `look` gives files that are
+    finished and were not given before. `forget` has one looked at again.
     """
 
     def __init__(
-        self, folder: str, finished: Finished, on_note: Callable[[str], None] = lambda _: None
+        self,
+        folder: str,
+        finished: Finished,
+        on_note: Callable[[str], None] = lambda _: None,
+        *,
+        numbered: bool = False,
     ) -> None:
         self.folder = folder
+        self.numbered = numbered
         self.finished = finished
         self.on_note = on_note
         self._given: dict[str, Seen] = {}
@@ -130,6 +151,7 @@ class Spool:
         self._looked = float("-inf")  # at the whole directory; monotonic
         self._there: set[str] | None = None
         self._told: set[str] = set()
+        self._refusal: OSError | None = None  # of the last look at the whole directory
         self._watch = INotify(nonblocking=True)
         self._watched = -1
         try:
@@ -160,40 +182,65 @@ class Spool:
         return max(0.0, self._looked + _LOOK_EVERY - time.monotonic())
 
     @property
-    def has_unfinished(self) -> bool:
-        """Files that are there and not finished."""
-        return bool(self._unfinished)
+    def unfinished(self) -> int:
+        """How many files are there and not finished."""
+        return len(self._unfinished)
+
+    @property
+    def cannot_tell(self) -> bool:
+        """Of one of them, whether it is finished."""
+        return bool(self._told & self._unfinished.keys())
 
     # ---- Looking ------------------------------------------------------------------------------
 
     def look(self) -> tuple[list[Seen], list[str]]:
         """Files that are finished now, in their order, and names of those that came and went before
-        anybody looked. OSError where the directory cannot be read."""
-        names = self._heard()
-        gone = []
-        if time.monotonic() - self._looked >= _LOOK_EVERY:
-            names = None
-        if names is None:
-            names = self._all_names()
-        found = []
+        anybody looked. OSError where the directory cannot be read, until it can be."""
+        heard = self._heard()
+        now = time.monotonic()
+        if now - self._looked >= _LOOK_EVERY:
+            heard = None
+        elif self._refusal is not None:
+            raise self._refusal
+        names = self._all_names() if heard is None else set(heard)
+        found, gone = [], []
         for name in names | set(self._unfinished):
             seen = self._see(name)
-            if seen is None:
-                if name not in self._given and is_wanted(name) and not self._is_there(name):
-                    gone.append(name)
-                self._unfinished.pop(name, None)
-            elif self._given.get(name) != seen and self._is_finished(seen):
-                self._unfinished.pop(name, None)
-                self._given[name] = seen
-                found.append(seen)
+            if seen is not None:
+                if self._given.get(name) != seen and self._is_finished(seen):
+                    self._unfinished.pop(name, None)
+                    self._given[name] = seen
+                    found.append(seen)
+            elif self._is_missed(name, was_finished=heard is not None and heard.get(name, False)):
+                gone.append(name)
         found.sort(key=lambda seen: order_of(seen.name))
         return found, gone
+
+    def _is_missed(self, name: str, *, was_finished: bool) -> bool:
+        """Whether it was an original that nobody has taken, and is not there under any name."""
+        before = self._unfinished.pop(name, None)
+        is_ours = sequence_of(name) is not None if self.numbered else is_wanted(name)
+        if not is_ours or name in self._given or os.path.lexists(self.path(name)):
+            return False
+        if before is not None:
+            return not self._has_inode(before[0])
+        return was_finished
+
+    def _has_inode(self, seen: Seen) -> bool:
+        with os.scandir(self.folder) as entries:
+            return any(entry.inode() & _MOST == seen.inode for entry in entries)
 
     def _all_names(self) -> set[str]:
         if self._watched < 0:
             with contextlib.suppress(OSError):  # then it is looked at every few seconds
                 self._add_watch()
-        there = set(os.listdir(self.folder))
+        try:
+            there = set(os.listdir(self.folder))
+        except OSError as error:
+            self._refusal = error
+            self._looked = time.monotonic() - _LOOK_EVERY + _AGAIN
+            raise
+        self._refusal = None
         self._looked = time.monotonic()
         self._there = there
         for name in [name for name in self._given if name not in there]:
@@ -216,18 +263,25 @@ class Spool:
         there, self._there = self._there, None
         return there
 
-    def _heard(self) -> set[str] | None:
-        """Names that something happened to; None: whatever it was, look at all."""
-        names: set[str] = set()
-        events = self._watch.read(timeout=0)
-        for event in events:
+    def _heard(self) -> dict[str, bool] | None:
+        """Names that something happened to, and whether somebody finished with them there; None:
+        whatever it was, look at all."""
+        names: dict[str, bool] = {}
+        left: dict[int, str] = {}  # what was renamed, by the event's cookie
+        for event in self._watch.read(timeout=0):
             if event.mask & flags.Q_OVERFLOW:
                 return None
             if event.wd == self._watched and event.mask & _LOST:
                 self._drop_watch()  # another directory may have its name by now
                 return None
-            if event.name and not event.mask & flags.ISDIR:
-                names.add(event.name)
+            if not event.name or event.mask & flags.ISDIR:
+                continue
+            if event.mask & flags.MOVED_FROM:
+                left[event.cookie] = event.name
+                continue
+            if event.mask & flags.MOVED_TO and event.cookie in left:
+                names[left.pop(event.cookie)] = False  # it has another name now
+            names[event.name] = names.get(event.name, False) or bool(event.mask & _ENDED)
         return names
 
     def _drop_watch(self) -> None:
@@ -235,12 +289,13 @@ class Spool:
             self._watch.rm_watch(self._watched)
         self._watched = -1
 
-    def _is_there(self, name: str) -> bool:
-        return os.path.lexists(self.path(name))
-
     def _see(self, name: str) -> Seen | None:
         """None for what is no original."""
-        if _is_ours(name):
+        if (
+            _is_ours(name)
+            or not self._is_text(name)
+            or (self.numbered and sequence_of(name) is None)
+        ):
             return None
         try:
             status = os.lstat(self.path(name))
@@ -250,7 +305,18 @@ class Spool:
             return None
         if not is_wanted(name) and not _has_magic(self.path(name)):
             return None
-        return Seen(name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        return seen_of(name, status)
+
+    def _is_text(self, name: str) -> bool:
+        """The journal, and who reads it, can say it."""
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            if name not in self._told:
+                self._told.add(name)
+                self.on_note(f"{self.path(name)!r}: its name is no UTF-8, so it is left")
+            return False
+        return True
 
     # ---- Finished -----------------------------------------------------------------------------
 
@@ -304,39 +370,48 @@ def _has_magic(path: str) -> bool:
     return True
 
 
+_MEANWHILE = ("frames_dropped_ring", "frames_lost_writer", "frames_missed_interface")
+
+
 def facts_of(path: str, seen: Seen) -> Facts:
-    """From the JSON beside it, where that is of this file; else from its first record."""
+    """From the JSON beside it, where that is of this file; else from its first record. Whatever
+    lies there: it may be anybody's."""
     record = _sidecar(path)
-    if record is not None and record.get("bytes") == seen.bytes:
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            while_open = record.get("meanwhile", {})
+    try:
+        if record["bytes"] == seen.bytes:
+            meanwhile = record.get("meanwhile", {})
             return Facts(
-                int(record["frames"]),
-                _time(record["first_ns"]),
-                _time(record["last_ns"]),
-                *(
-                    int(while_open.get(name, 0))
-                    for name in (
-                        "frames_dropped_ring",
-                        "frames_lost_writer",
-                        "frames_missed_interface",
-                    )
-                ),
+                _number(record["frames"]),
+                None if record["first_ns"] is None else _number(record["first_ns"]),
+                None if record["last_ns"] is None else _number(record["last_ns"]),
+                *(_number(meanwhile.get(name, 0)) for name in _MEANWHILE),
             )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        pass
     return Facts(first_ns=_first_time(path))
 
 
-def _time(value: Any) -> int | None:
-    return None if value is None else int(value)
+def _number(value: Any) -> int:
+    """ValueError for what is none that SQLite can hold."""
+    if type(value) is not int or not 0 <= value <= _MOST:
+        raise ValueError(value)
+    return value
 
 
-def _sidecar(path: str) -> dict[str, Any] | None:
+def has_sidecar(path: str) -> bool:
+    """Whether the JSON beside a file is one that a capture wrote."""
+    record = _sidecar(path)
+    return isinstance(record, dict) and {"path", "frames", "bytes"} <= record.keys()
+
+
+def _sidecar(path: str) -> Any:
+    """None for what cannot be read; never waits for a FIFO that somebody put there."""
+    how = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with open(sidecar.path_of(path), "rb") as file:
-            record = json.loads(file.read(_LARGEST_SIDECAR))
-    except (OSError, ValueError):
+        with open(os.open(sidecar.path_of(path), how), "rb") as file:
+            return json.loads(file.read(_LARGEST_SIDECAR) or b"")
+    except (OSError, ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) else None
 
 
 def _first_time(path: str) -> int | None:

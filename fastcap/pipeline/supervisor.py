@@ -3,7 +3,6 @@ whichever dies: whatever happens to one, the other goes on."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -11,10 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from fastcap.locks import owner_of
 from fastcap.pressure import Pressure
 from fastcap.signals import SAME_STOP, STOPS, Signals
 
-_SIGNALS = (*STOPS, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+_SIGNALS = (*STOPS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
 _OK, _FAILED, _LOST, _INTERRUPTED = 0, 1, 3, 130  # exit statuses
 _TICK = 1.0  # seconds
 _SOON = 0.05  # seconds between two looks at one that has not begun yet
@@ -22,6 +22,7 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0  # seconds before one is started aga
 _LONG_LIFE = 60.0  # seconds after which it is started again at once
 _FOR_SERVICE = 5.0  # seconds that the capture waits at most for the service to begin
 _FOR_LOCK = 10.0  # seconds in which a capture ends that was told to
+_FOR_FILE = 1.0  # seconds until a file that was ended has its name, mostly
 _MORE_THAN_GRACE = 10.0  # seconds; then whoever was told to end is killed
 
 
@@ -166,9 +167,10 @@ class Supervisor:
     """`run` starts the service, and when that has begun the capture; it must be the main thread's.
 
     Both get `--with-parent PID` and `--pressure FD`, the service also `--ready FD`. SIGINT and
-    SIGTERM end the capture, then the service, each of which has `grace` seconds and some more;
-    SIGHUP and SIGUSR1 go to both. When the capture ends by itself, the service gets SIGUSR2: it is
-    to end when nothing waits any more.
+    SIGTERM end the capture, then the service, each of which has `grace` seconds and some more.
+    SIGHUP and SIGUSR1 go to both, the first to the service a second later, so that it finds what
+    the capture ended. When the capture ends by itself, or is ended by SIGUSR2, the service gets
+    SIGUSR2: it is to end when nothing waits any more.
     """
 
     def __init__(
@@ -188,6 +190,7 @@ class Supervisor:
         self._halves: tuple[_Half, _Half] = (self.service, self.capture)
         self._began = 0.0
         self._is_stopping = False
+        self._hangup_due: float | None = None  # when the service is told of SIGHUP
         self._stopped_at: float | None = None  # by a signal
         self._stopped_twice = False
         self._refused: int | None = None
@@ -224,6 +227,9 @@ class Supervisor:
         if not self._is_stopping and self.capture.due is None and self._is_time_to_capture():
             self.capture.due = time.monotonic()
         now = time.monotonic()
+        if self._hangup_due is not None and self._hangup_due <= now:
+            self._hangup_due = None
+            self.service.tell_if_begun(signal.SIGHUP)
         for half in self._halves:
             if half.due is not None and half.due <= now and self._has_lock(half, now):
                 half.due = None
@@ -267,7 +273,10 @@ class Supervisor:
         half.status = status
         ended_in_order = status in (_OK, _LOST, _INTERRUPTED)
         died = status < 0 or not (ended_in_order or self._is_stopping)
-        if status == _LOST or (died and half is self.capture and half.has_begun):
+        if died and half is self.capture and half.has_begun:
+            self._frames_lost = True
+            self.pressure.count_death()
+        if status == _LOST:
             self._frames_lost = True
         if self._is_stopping:
             self._is_over(half)
@@ -318,9 +327,14 @@ class Supervisor:
     def _hear(self, number: int) -> None:
         if number in STOPS:
             self._told_to_stop()
-        elif number in (signal.SIGHUP, signal.SIGUSR1):
+        elif number == signal.SIGUSR1:
             for half in self._halves:
                 half.tell_if_begun(number)
+        elif number == signal.SIGHUP:
+            self.capture.tell_if_begun(number)
+            self._hangup_due = time.monotonic() + _FOR_FILE
+        elif number == signal.SIGUSR2:  # then the service is told to end when nothing waits
+            self.capture.tell_if_begun(signal.SIGTERM)
 
     def _told_to_stop(self) -> None:
         now = time.monotonic()
@@ -347,19 +361,13 @@ class Supervisor:
 
 
 def _owner_of(lock: str | None) -> int | None:
-    """The process that left its number there, if it is still there."""
+    """The process that has the lock."""
     if lock is None:
         return None
-    with contextlib.suppress(OSError, ValueError):
-        # the spool may be another user's: no FIFO of theirs is waited for
-        fd = os.open(lock, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            number = int(os.read(fd, 20))
-        finally:
-            os.close(fd)
-        if number > 0 and os.path.exists(f"/proc/{number}"):
-            return number
-    return None
+    try:
+        return owner_of(lock)
+    except OSError:
+        return None
 
 
 def _how(status: int) -> str:

@@ -19,12 +19,19 @@ def write_hours(journal: Journal, to: str, until: float, permissions: Permission
         if hour + _HOUR > until:
             break
         number = journal.summary_number(hour)
+        # another spool's, or an older journal's, is not replaced; one that we were writing is
+        while os.path.lexists(path := path_of(to, hour, number)):
+            if journal.remembered("summary file") == path:
+                break
+            number += 1
         rows: summary.Rows = {
             (None if second < 0 else second, protocol): (frames, size)
             for second, protocol, frames, size in journal.summary(hour)
         }
-        # killed between these two, it is written once more under the same name
-        summary.write(path_of(to, hour, number), rows, permissions)
+        # killed between these, it is written once more under the same name
+        with journal.transaction():
+            journal.remember("summary file", path)
+        summary.write(path, rows, permissions)
         with journal.transaction():
             journal.wrote_summary(hour, number)
 

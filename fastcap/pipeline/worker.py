@@ -31,7 +31,7 @@ from fastcap.parent import end_with
 from fastcap.permissions import Permissions
 from fastcap.pipeline.journal import UNKNOWN, Part
 from fastcap.pipeline.parts import Keeper, Open, fits
-from fastcap.pipeline.spool import Seen
+from fastcap.pipeline.spool import Seen, is_same
 from fastcap.results import FilterResult
 from fastcap.segments import Span
 from fastcap.waiting import NoMoreThreadsError
@@ -41,8 +41,12 @@ _NICE = 10
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30}  # the system call's number
 _BEST_EFFORT, _LOWEST = 2, 7  # linux/ioprio.h
 _OOM_FIRST = "1000"  # the kernel ends a worker before it ends a capture
-# whose fault an error is
-ORIGINAL, OUTPUT = "original", "output"
+# whose fault an error is; another attempt at what is hopeless would end alike
+ORIGINAL, OUTPUT, HOPELESS, DEATH = "original", "output", "hopeless", "death"
+
+
+class HopelessError(InputError):
+    """The original is no capture."""
 
 
 def part_as_json(part: Part) -> dict[str, Any]:
@@ -90,7 +94,10 @@ class Worker:
     def filter(self, seen: Seen) -> dict[str, Any]:
         """What became of an original. FastcapError, MemoryError."""
         path = os.path.join(self.spool, seen.name)
-        source = open_source(path)
+        try:
+            source = open_source(path)
+        except InputError as error:
+            raise error if error.__cause__ is not None else HopelessError(str(error)) from error
         if source.fd is not None:
             source.close()
             raise InputError(f"{path}: no regular file")
@@ -148,11 +155,10 @@ def _name_of(before: str, after: str) -> Callable[[int], str]:
 
 def _check_unchanged(path: str, seen: Seen) -> None:
     try:
-        status = os.lstat(path)
+        is_unchanged = is_same(path, seen)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
-    now = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    if now != seen[1:]:
+    if not is_unchanged:
         raise InputError(f"{path}: changed while it was filtered: it was not finished")
 
 
@@ -180,6 +186,8 @@ def step_back() -> None:
 
 
 def _whose(error: BaseException) -> str:
+    if isinstance(error, HopelessError):
+        return HOPELESS
     return OUTPUT if isinstance(error, OutputError) else ORIGINAL
 
 
@@ -193,6 +201,8 @@ def _text_of(error: BaseException) -> str:
 
 def main() -> int:
     """Until standard input ends, or something fails. The argument is the service's number."""
+    for number_of in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number_of, signal.SIG_IGN)  # to a whole group; the service decides
     end_with(int(sys.argv[1]), signal.SIGKILL)
     step_back()
     lines = sys.stdin.buffer

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from fastcap.locks import Lock
 from tests.live.disks import Ext4, ext4, frames_in
 from tests.live.network import FAR, LONGEST_WAIT, Network, captures_in, wait_until
 
@@ -386,19 +387,19 @@ def test_the_next_one_waits_for_a_capture_that_still_ends(network: Network, disk
 def test_a_capture_does_not_wait_for_a_service_whose_place_is_still_taken(
     network: Network, tmp_path: Path
 ) -> None:
-    lock = tmp_path / "lock"
-    lock.write_text(f"{os.getpid()}\n")
-    both = Supervised(network, tmp_path, service_lock=lock).captures()
+    path = tmp_path / "lock"
+    lock = Lock(str(path))
+    both = Supervised(network, tmp_path, service_lock=path).captures()
     assert both.heard == []
     assert f"the filter service waits for process {os.getpid()} to end" in both.err
     network.send(100)
-    lock.unlink()
+    lock.close()
     wait_until(lambda: both.heard == ["began"])
     assert both.end() == 0
     assert frames_in(both.spool) == list(range(100))
 
 
-@pytest.mark.parametrize("content", ["", "x", "0", "-1", "4194304", "fifo"])
+@pytest.mark.parametrize("content", ["", "x", "0", "-1", "1", "4194304", "fifo"])
 def test_a_lock_that_nobody_has_is_no_reason_to_wait(
     network: Network, tmp_path: Path, content: str
 ) -> None:

@@ -176,15 +176,15 @@ def test_a_file_that_cannot_be_read_is_passed_over_and_holds_nobody_up(
     bad.write_bytes(b"no capture at all, though it is named like one")
     spool.originals.append(spool.originals[0]._replace(name=bad.name, frames=[]))
     spool.publish(50)
-    told, err = once(follow(spool, kept, "--attempts", "2"), tmp_path, status=3)
+    told, err = once(follow(spool, kept), tmp_path, status=3)
     check(spool, kept)
-    assert (told["failed"], told["originals"], told["retries"]) == (1, 3, 2)
-    assert "passed over after 2 attempts" in err
+    assert (told["failed"], told["originals"], told["retries"]) == (1, 3, 1)
+    assert "passed over, it goes to failed/" in err
     assert sorted(os.listdir(spool.folder / "failed")) == [bad.name, f"{bad.name}.error"]
     assert "no pcap magic" in (spool.folder / "failed" / f"{bad.name}.error").read_text()
     (failed,) = status(spool)["failed"]
     assert failed["name"] == bad.name
-    assert failed["attempts"] == 2
+    assert failed["attempts"] == 1
 
 
 def test_a_damaged_file_gives_its_frames_up_to_the_damage_and_stays(
@@ -204,7 +204,7 @@ def test_a_damaged_file_gives_its_frames_up_to_the_damage_and_stays(
 def test_a_file_is_not_taken_while_somebody_writes_it(
     spool: Spool, kept: list[Output], tmp_path: Path
 ) -> None:
-    words = [word.replace("name", "closed") for word in follow(spool, kept)]
+    words = ["closed" if word == "name" else word for word in follow(spool, kept)]
     original = spool.publish(50)
     data = (spool.folder / original.name).read_bytes()
     with (spool.folder / original.name).open("wb") as file:
@@ -227,7 +227,7 @@ def test_a_file_is_not_taken_while_somebody_writes_it(
 def test_a_file_is_taken_when_it_did_not_change_for_so_long(
     spool: Spool, kept: list[Output], tmp_path: Path
 ) -> None:
-    words = [word.replace("name", "quiet:0.7") for word in follow(spool, kept)]
+    words = ["quiet:0.7" if word == "name" else word for word in follow(spool, kept)]
     original = spool.publish(300)
     path = spool.folder / original.name
     data = path.read_bytes()
@@ -382,7 +382,7 @@ def test_an_open_part_that_is_taken_away_is_told(
         part.path.unlink()
         spool.publish(50, wanted=(3,))
         wait_until(lambda: spool.left() == set())
-        assert "somebody took them away" in service.err
+        assert "somebody took 50 of them away" in service.err
         assert service.end(status=3)["parts_gone"] == 1
     assert len(kept[0].frames()) == 50
     assert len(kept[1].frames()) == 100
@@ -673,3 +673,185 @@ def test_addresses_of_a_file_are_part_of_the_filter(
     assert kept[1].frames_of(kept[1].parts()[-1]) == [
         frame for frame in last.frames if not SUSPECT.takes(frame)
     ]
+
+
+def test_a_file_that_grows_after_it_was_filtered_is_told_and_comes_once(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    name, frames, data = spool.publish(100)
+    path = spool.folder / name
+    half = 24 + sum(16 + len(frame.data) for frame in frames[:50])
+    path.write_bytes(data[:half])
+    words = follow(spool, kept, original="keep")
+    once(words, tmp_path)
+    with path.open("ab") as file:
+        file.write(data[half:])
+    told, err = once(words, tmp_path, status=3)
+    assert "it has grown since it was filtered" in err
+    assert (told["failed"], told["originals"]) == (1, 0)
+    spool.originals[0] = spool.originals[0]._replace(frames=frames[:50])
+    check(spool, kept)
+    once(words, tmp_path)  # told once
+    check(spool, kept)
+
+
+def test_originals_that_were_kept_are_deleted_when_that_is_asked_for_later(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    spool.fill(3, 50)
+    once(follow(spool, kept, original="keep"), tmp_path)
+    assert len(spool.left()) == 3
+    once(follow(spool, kept), tmp_path)
+    assert spool.visible() == []
+    check(spool, kept)
+
+
+def test_what_is_no_capture_is_tried_once(spool: Spool, kept: list[Output], tmp_path: Path) -> None:
+    (spool.folder / "a.pcap").write_text("a text that is named like a capture")
+    (spool.folder / "b.pcap").touch()
+    (spool.folder / "c.pcapng").write_bytes(bytes.fromhex("0a0d0d0a1c0000004d3c2b1a01000000"))
+    told, err = once(follow(spool, kept), tmp_path, status=3)
+    assert told["failed"] == 3
+    assert "tried again" not in err
+    assert len(os.listdir(spool.folder / "failed")) == 6
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        '{"bytes": BYTES, "frames": 1, "first_ns": 1, "last_ns": 2, "meanwhile": []}',
+        '{"bytes": BYTES, "frames": 100000000000000000000, "first_ns": 1, "last_ns": 2}',
+        "[" * 100_000,
+        '{"mine": 1}',
+        None,
+    ],
+    ids=["list", "large", "deep", "foreign", "fifo"],
+)
+def test_strange_things_beside_originals_end_nothing(
+    spool: Spool, kept: list[Output], tmp_path: Path, beside: str | None
+) -> None:
+    name, _, data = spool.publish(20)
+    path = spool.folder / f"{name}.json"
+    path.unlink(missing_ok=True)
+    if beside is None:
+        os.mkfifo(path)
+    else:
+        path.write_text(beside.replace("BYTES", str(len(data))))
+    spool.publish(20)
+    (spool.folder / os.fsdecode(b"\xff.pcap")).write_bytes(data)
+    _, err = once(follow(spool, kept), tmp_path)
+    check(spool, kept)
+    assert spool.left() == set()
+    assert "its name is no UTF-8" in err
+    if beside == '{"mine": 1}':
+        assert path.read_text() == beside  # not ours to delete
+
+
+def test_files_that_came_and_went_are_counted_once(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    with Service(follow(spool, kept), tmp_path) as service:
+        spool.publish(20)
+        wait_until(lambda: spool.left() == set())
+        service.send(signal.SIGSTOP)
+        for _ in range(8):
+            original = spool.publish(20)
+            (spool.folder / original.name).unlink()
+        spool.publish(20)
+        service.send(signal.SIGCONT)
+        wait_until(lambda: spool.left() == set())
+        told = service.end(status=3)
+        assert "8 lost unfiltered with an unknown number of frames" not in service.err
+    assert (told["lost"], told["unseen"], told["lost_uncounted"]) == (8, 0, 8)
+
+
+def test_a_file_that_is_renamed_while_it_is_written_is_not_lost(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    words = ["closed" if word == "name" else word for word in follow(spool, kept)]
+    name, _, data = spool.publish(50)
+    (spool.folder / f"{name}.json").unlink(missing_ok=True)
+    with (spool.folder / name).open("r+b") as file, Service(words, tmp_path) as service:
+        (spool.folder / name).rename(spool.folder / "other.pcap")
+        with (spool.folder / "third.pcap").open("wb") as third:
+            (spool.folder / "third.pcap").rename(spool.folder / "fourth.pcap")
+            third.write(pcaps.header(nanoseconds=True))
+        file.write(data)
+        file.close()
+        wait_until(lambda: not list(spool.folder.glob("*.pcap")))
+        assert service.end()["lost"] == 0
+    check(spool, kept)
+
+
+def test_a_kept_original_that_is_renamed_comes_once(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    original = spool.publish(50)
+    once(follow(spool, kept, original="keep"), tmp_path)
+    (spool.folder / original.name).rename(spool.folder / "renamed.pcap")
+    once(follow(spool, kept, original="keep"), tmp_path)
+    check(spool, kept)
+
+
+def test_ctrl_c_in_a_terminal_is_for_the_service_and_not_for_its_worker(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    with Service(follow(spool, kept), tmp_path) as service:
+        spool.publish(50)
+        wait_until(lambda: spool.left() == set())
+        worker = service.worker()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(worker, number)
+        spool.publish(50)
+        wait_until(lambda: spool.left() == set())
+        assert service.worker() == worker
+        assert service.end(signal.SIGINT)["retries"] == 0
+    check(spool, kept)
+
+
+def test_what_kills_every_worker_costs_one_original_its_attempts_at_most(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    with Service(follow(spool, kept), tmp_path) as service:
+        for _ in range(6):
+            spool.publish(3_000)
+        until = time.monotonic() + 6
+        while time.monotonic() < until:
+            path = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children")
+            for pid in path.read_text().split():
+                os.kill(int(pid), signal.SIGKILL)
+            time.sleep(0.2)
+        wait_until(lambda: spool.left() == set())
+        told = service.end()
+        assert told["failed"] == 0
+    check(spool, kept)
+
+
+def test_a_passed_over_file_is_in_the_journal_before_it_is_moved(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    bad = spool.folder / "bad.pcap"
+    with Service(follow(spool, kept), tmp_path) as service:
+        bad.write_text("no capture")
+        wait_until(lambda: not bad.exists())
+        service.send(signal.SIGKILL)
+        service.process.wait()
+    assert [row["name"] for row in status(spool)["failed"]] == ["bad.pcap"]
+
+
+def test_a_spool_that_is_full_when_the_service_starts_is_given_back(
+    tmp_path: Path, rng: random.Random, kept: list[Output]
+) -> None:
+    with small(tmp_path / "small", 24) as folder:
+        spool = Spool(folder / "spool", rng)
+        spool.publish(50)
+        once(follow(spool, kept), tmp_path)
+        for _ in range(20):
+            spool.publish(300)
+        with (folder / "filler").open("wb", buffering=0) as filler:
+            with pytest.raises(OSError, match="No space"):
+                while True:
+                    filler.write(bytes(4096))
+        once(follow(spool, kept), tmp_path)
+        assert spool.left() == set()
+        check(spool, kept)
