@@ -66,8 +66,8 @@ class Disk:
 
     def _part(self, point: Point, file: _File, made: bool) -> None:
         if point.operation in _SYNCS:
-            if not made:
-                file.is_spoilt = True
+            if not made:  # what is written behind it is not concerned
+                file.is_spoilt = file.is_spoilt or point.size > file.sure
             elif not file.is_spoilt:
                 file.sure = max(file.sure, point.size)
         elif point.operation == "ftruncate" and made:

@@ -63,19 +63,25 @@ class Scene:
         job."""
         self._begin()
         runs: list[tuple[Ended, Fault]] = []
-        for fault in faults:
+        for fault in (*faults, NONE):
             ended = self._run(fault)
             runs.append((ended, fault))
-            assert ended.code in (*FAILED, KILLED if fault.kill else 0), ended.err
-            assert ended.code == 0 or ended.err or fault.kill, "it says nothing"
-            assert "Traceback" not in ended.err, ended.err
-            check_in_the_middle(self.spool, self.kept)
-            if ended.code == 0:
-                self._check_end(runs)
-        last = self._run(NONE)
-        assert last.code == 0, last.err
-        self._check_end([*runs, (last, NONE)])
-        return [ended for ended, _ in runs]
+            try:
+                self._check_run(runs)
+            except AssertionError as error:
+                told = [f"exit status {run.code}: {run.err}" for run, _ in runs]
+                raise AssertionError("\n".join([f"run {len(runs)}: {error}", *told])) from error
+        return [ended for ended, _ in runs[:-1]]
+
+    def _check_run(self, runs: list[tuple[Ended, Fault]]) -> None:
+        ended, fault = runs[-1]
+        assert ended.code in (FAILED if ended.struck else (0,)) or fault.kill
+        assert ended.code in (*FAILED, KILLED)
+        assert ended.code == 0 or ended.err or fault.kill, "it says nothing"
+        assert "Traceback" not in ended.err
+        check_in_the_middle(self.spool, self.kept)
+        if ended.code == 0:
+            self._check_end(runs)
 
     def _check_end(self, runs: list[tuple[Ended, Fault]]) -> None:
         check(self.spool, self.kept)
@@ -163,7 +169,7 @@ def killed(kinds: Counter[Kind]) -> list[Fault]:
 
 
 def repeated(kinds: Counter[Kind]) -> list[Fault]:
-    """Three times one after the other: also the first attempt to mend it fails."""
+    """Three times one after the other: also the first attempts to mend it fail."""
     return each(kinds, Fault(errno=errno.EIO, count=3))
 
 
