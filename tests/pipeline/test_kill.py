@@ -25,7 +25,7 @@ from tests.pipeline.spool import (
 )
 
 FEW, MANY = 8, 200
-A_SECOND, FRAMES = 30.0, 300  # originals, and frames in each
+A_SECOND, FRAMES = 30.0, 20  # originals, and frames in each
 LONGEST = 1.5  # seconds until somebody is killed
 START = 0.4  # seconds until most have begun
 
@@ -105,7 +105,7 @@ def test_kill_9_at_any_moment_loses_no_frame_and_keeps_none_twice(
 ) -> None:
     spool = Spool(tmp_path / "spool", random.Random(rng.random()))
     kept = outputs(tmp_path / "kept")
-    command = follow(spool, kept, size="200k")
+    command = follow(spool, kept, size="64k")
     killed: Counter[str] = Counter()
     went = 0  # originals, under a service that was killed
     publisher = Publisher(spool, A_SECOND, FRAMES)
@@ -140,7 +140,7 @@ def test_a_worker_that_is_killed_again_and_again_ends_nothing(
     """The service stays the same process."""
     spool = Spool(tmp_path / "spool", random.Random(rng.random()))
     kept = outputs(tmp_path / "kept")
-    service = start(follow(spool, kept, size="200k"))
+    service = start(follow(spool, kept, size="64k"))
     publisher = Publisher(spool, A_SECOND, FRAMES)
     kills = 0
     try:
