@@ -1,4 +1,5 @@
-"""kill -9 at any moment of `fastcap follow` while originals come: it goes on where it was."""
+"""kill -9 and other signals at any moment of `fastcap follow`, while originals come: no frame is
+lost, and none is kept twice."""
 
 from __future__ import annotations
 
@@ -60,6 +61,14 @@ class Service:
         else:
             os.kill(self.process.pid, signal.SIGKILL)
         return whom
+
+    def wait_until_it_began(self) -> None:
+        """And hears signals."""
+        until = time.monotonic() + 30
+        while "filtering" not in self.err.read_text():
+            assert self.process.poll() is None, self.err.read_text()
+            assert time.monotonic() < until, "it does not begin"
+            time.sleep(0.01)
 
     def wait(self) -> int:
         """For all of its processes."""
@@ -128,6 +137,36 @@ def test_kill_9_at_any_moment_loses_no_frame_and_keeps_none_twice(
         publisher.end()
     print(f"{len(spool.originals)} originals, {went} gone before the end, killed: {killed}")
     assert went > 0
+    last = start([*command, "--once"])
+    assert last.wait() == 0, last.err.read_text()
+    check(spool, kept)
+    assert spool.visible() == []
+
+
+@pytest.mark.parametrize(
+    "rounds", [FEW, pytest.param(60, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_told_to_end_or_to_end_its_parts_at_any_moment_it_keeps_no_frame_twice(
+    start: Starts, tmp_path: Path, rng: random.Random, rounds: int
+) -> None:
+    """What its worker did and is not sure yet is taken back before parts get their names, and done
+    again later."""
+    spool = Spool(tmp_path / "spool", random.Random(rng.random()))
+    kept = outputs(tmp_path / "kept")
+    command = follow(spool, kept, "--grace", "0", size="64k")
+    publisher = Publisher(spool, 3 * A_SECOND, FRAMES)
+    try:
+        for _ in range(rounds):
+            service = start(command)
+            service.wait_until_it_began()
+            for number in (*[signal.SIGHUP] * rng.randrange(4), signal.SIGTERM):
+                time.sleep(rng.random() * 0.3)
+                service.process.send_signal(number)
+            assert service.wait() == 0, service.err.read_text()
+            assert not [part for output in kept for part in output.parts() if part.is_open]
+            check_in_the_middle(spool, kept)
+    finally:
+        publisher.end()
     last = start([*command, "--once"])
     assert last.wait() == 0, last.err.read_text()
     check(spool, kept)
