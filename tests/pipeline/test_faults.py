@@ -127,7 +127,9 @@ def some(rng: random.Random, all_of_them: list[Fault], count: int) -> list[Fault
 def go_through(scene: Scene, turns: list[tuple[Fault, ...]]) -> None:
     """Reports all that do not hold, not only the first."""
     hit: Counter[Kind] = Counter()
-    missed, wrong = [], []
+    missed: list[str] = []
+    absent: list[str] = []
+    wrong: list[str] = []
     for faults in turns:
         what = ", then ".join(map(str, faults))
         try:
@@ -136,15 +138,18 @@ def go_through(scene: Scene, turns: list[tuple[Fault, ...]]) -> None:
             wrong.append(f"{what}: {error}")
             continue
         if not runs[0].struck:  # those behind it may have less to do
-            missed.append(what)
+            only, at = faults[0].only, faults[0].at
+            was_there = only is not None and runs[0].kinds[only] >= at
+            (missed if was_there else absent).append(what)
         hit.update(point.kind for run in runs for point in run.struck)
     print(f"{hit.total()} points were hit, and there are {scene.kinds.total()} without a fault:")
     for kind, count in sorted(hit.items()):
         print(f"{count:6} {kind}")
-    print(f"not there this time: {missed}")
+    print(f"not there this time: {absent}")
     assert not wrong, f"{len(wrong)} of {len(turns)} turns:\n\n" + "\n\n".join(wrong)
+    assert not missed, f"points that were there and were not hit: {missed}"
     # how often something happens may differ a little from run to run
-    assert len(missed) <= 2 + len(turns) // 10, missed
+    assert len(absent) <= 2 + len(turns) // 10, absent
 
 
 def rotating(kinds: Counter[Kind]) -> list[Fault]:
