@@ -121,8 +121,8 @@ class Capture:
     the begin and the end. `strict` refuses an interface that merges frames before they are
     captured. `wait_interface`: when the interface is gone, it is captured again when one of its
     name is there; without, that ends the capture, and `is_gone` says so. Files of a series get
-    numbers above `after`. `mode` and `group` (its
-    number) are of the files that are made.
+    numbers above what `after` says, which is asked when files are looked at. `mode` and `group`
+    (its number) are of the files that are made.
     `before_files` is called by the constructor when all is checked that needs no right, and before
     the first file is made: that rights are given up then (fastcap.privileges).
 
@@ -158,7 +158,7 @@ class Capture:
         events: str | None = None,
         strict: bool = False,
         wait_interface: bool = True,
-        after: int = 0,
+        after: Callable[[], int] = lambda: 0,
         mode: int = 0o640,
         group: int | None = None,
         before_files: Callable[[], None] = lambda: None,
@@ -319,7 +319,11 @@ class Capture:
             self._counter.close()
 
     def _open_series(
-        self, target: Target, permissions: Permissions, after: int, opened: contextlib.ExitStack
+        self,
+        target: Target,
+        permissions: Permissions,
+        after: Callable[[], int],
+        opened: contextlib.ExitStack,
     ) -> Series | None:
         if target.in_place:
             _check_in_place(target)

@@ -48,8 +48,8 @@ class Finished(NamedTuple):
 
 class Series:
     """The files of one stem, of which this process is the only writer until `close`. They get
-    these permissions, and numbers above `after`. `on_deleted` is told of each finished one that
-    is deleted: its path, the numbers of its JSON, and why.
+    these permissions, and numbers above what `after` says. `on_deleted` is told of each finished
+    one that is deleted: its path, the numbers of its JSON, and why.
 
     OutputError where another capture writes this stem, or its directory cannot be used.
     """
@@ -60,7 +60,7 @@ class Series:
         permissions: Permissions = _PERMISSIONS,
         on_deleted: Callable[[str, dict[str, Any], str], None] = lambda *_: None,
         *,
-        after: int = 0,
+        after: Callable[[], int] = lambda: 0,
     ) -> None:
         self.path = path
         self.after = after
@@ -176,7 +176,9 @@ class Series:
     def next_sequence(self) -> int:
         """One more than the highest that is there, finished or not."""
         there = [*self.finished(), *self.unfinished()]
-        return max([self.after, *(sequence for sequence, _ in there)]) + 1
+        highest = max((sequence for sequence, _ in there), default=0)
+        # asked later: who deletes a file says its number first
+        return max(highest, self.after()) + 1
 
     # ---- Files --------------------------------------------------------------------------------
 

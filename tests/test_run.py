@@ -48,8 +48,10 @@ def test_each_half_gets_what_was_typed_for_it(spool: Path) -> None:
         "--user", os.getuid(), "--mode=644", "-j3", "--keep-free", "5%", "--output-size", "2G",
         "--vlan", "skip", "--", "tcp port -1",
     )  # fmt: skip
-    assert capture[:2] == [f"--write={spool}/eth1.pcap", "--format=pcap"]
-    assert sorted(capture[2:-2]) == sorted([
+    assert capture[:3] == [
+        f"--write={spool}/eth1.pcap", "--format=pcap", f"--numbers-of={spool}"
+    ]  # fmt: skip
+    assert sorted(capture[3:-2]) == sorted([
         "--interface=eth1", "-p", "--snaplen=80", "--rotate-size=100", f"--user={os.getuid()}",
         "--mode=644", "--keep-free=5%", "--vlan=skip",
     ])  # fmt: skip
@@ -65,8 +67,8 @@ def test_each_half_gets_what_was_typed_for_it(spool: Path) -> None:
 def test_what_was_not_typed_is_left_to_the_halves_but_for_a_few(spool: Path) -> None:
     capture, service = halves("-i", "lo", "--spool", spool, TO)
     assert capture == [
-        f"--write={spool}/lo.pcap", "--format=pcap", "--rotate-size=1G", "--keep-free=1%",
-        "--interface=lo",
+        f"--write={spool}/lo.pcap", "--format=pcap", f"--numbers-of={spool}",
+        "--rotate-size=1G", "--keep-free=1%", "--interface=lo",
     ]  # fmt: skip
     assert service == [
         "--finished=name", "--numbered", "--original=delete", f"--spool={spool}", TO

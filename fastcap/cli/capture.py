@@ -9,7 +9,7 @@ import signal
 import stat
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import click
@@ -211,7 +211,7 @@ def _list_interfaces(ctx: click.Context, _param: click.Parameter, value: bool) -
     help="List the interfaces and exit.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the account as one JSON object.")
-@click.option("--after", type=click.IntRange(0), default=0, metavar="N", hidden=True)
+@click.option("--numbers-of", metavar="SPOOL", hidden=True)
 @pressure_option
 @with_parent_option
 def command(
@@ -230,6 +230,7 @@ def command(
     group: str | None,
     pressure: int | None,
     with_parent: int | None,
+    numbers_of: str | None,
     **options: Any,
 ) -> int:
     """Write the frames of an interface into files, until it is stopped.
@@ -267,6 +268,9 @@ def command(
     if keep_free is not None:
         options["keep_free"] = keep_free.of(write)
     page = None if pressure is None else _page(pressure)
+
+    if numbers_of is not None:
+        options["after"] = _after(numbers_of, os.path.basename(write))
 
     def with_fewer_rights() -> None:
         drop(user, options["group"])
@@ -319,6 +323,14 @@ def _page(fd: int) -> Pressure:
 def _end_with(parent: int | None) -> None:
     if parent is not None:
         end_with(parent, signal.SIGTERM)
+
+
+def _after(spool: str, series: str) -> Callable[[], int]:
+    """The highest number that is known in a spool, whose files may be gone. What that needs is
+    imported now, for later there may be no right to read it."""
+    from fastcap.pipeline.report import last_number
+
+    return lambda: last_number(spool, series)
 
 
 def _is_stdout(path: str) -> bool:

@@ -16,7 +16,6 @@ from fastcap.cli.terminal import Terminal
 from fastcap.errors import OutputError, UsageError
 from fastcap.outputs import refusal
 from fastcap.pipeline.originals import DELETE
-from fastcap.pipeline.report import last_number
 from fastcap.pipeline.supervisor import Command, Supervisor
 from fastcap.privileges import group_of
 
@@ -119,7 +118,9 @@ def _run(**options: Any) -> int:
     _make_spool(spool, options["user"], options["group"])
     name = f"_{interface}" if interface.startswith(".") else interface  # no file that is hidden
     typed = click.get_current_context().obj
-    captured = [f"--write={os.path.join(spool, name)}.pcap", "--format=pcap"]
+    captured = [
+        f"--write={os.path.join(spool, name)}.pcap", "--format=pcap", f"--numbers-of={spool}"
+    ]  # fmt: skip
     if not any(name in typed for name in _ROTATES):
         captured.append(_DEFAULT_SIZE)
     if "keep_free" not in typed:
@@ -134,7 +135,6 @@ def _run(**options: Any) -> int:
             [*captured, *_again(_OF_CAPTURE, typed)],
             again=["--wait-interface"],
             lock=os.path.join(spool, f".{name}.pcap.lock"),
-            more=lambda: [f"--after={last_number(spool, f'{name}.pcap')}"],
         ),
         Command(
             [*_python(), "follow"],

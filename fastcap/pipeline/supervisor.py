@@ -28,14 +28,13 @@ _MORE_THAN_GRACE = 10.0  # seconds; then whoever was told to end is killed
 
 class Command(NamedTuple):
     """How one is started: `program`, options of the supervisor's, `arguments`; another time with
-    `again` before them, each time with what `more` gives. `lock`: the file in which the process
-    that may not be there twice leaves its number."""
+    `again` before them. `lock`: the file in which the process that may not be there twice leaves
+    its number."""
 
     program: Sequence[str]
     arguments: Sequence[str]
     again: Sequence[str] = ()
     lock: str | None = None
-    more: Callable[[], Sequence[str]] = tuple
 
 
 class _Half:
@@ -65,7 +64,7 @@ class _Half:
         self._since = time.monotonic()
         self._popen(
             [*self.command.program, *own],
-            [*again, *self.command.more(), *self.command.arguments],
+            [*again, *self.command.arguments],
         )
 
     def _popen(self, start: Sequence[str], rest: Sequence[str], fds: Sequence[int] = ()) -> None:
