@@ -19,6 +19,7 @@ from fastcap.times import nanoseconds
 _AGO = re.compile(r"-?([0-9]+(?:\.[0-9]+)?)\s*(s|m|h|d)")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _EVERY = 1.0  # seconds
+_SILENT = 10.0  # seconds; a service tells what it does every second
 _FOREVER = 1 << 62
 # what each state of an original means, in the order in which it is shown
 _STATES = {
@@ -122,7 +123,9 @@ def _service(told: dict[str, Any]) -> list[str]:
         lines = ["service   none runs on this spool", what]
     else:
         now = f", {service['now']}" if service["now"] else ""
-        lines = [f"service   process {service['pid']}: {service['doing']}{now}"]
+        silent = service["silent_seconds"]
+        since = f", not heard of for {silent:,.0f} s" if silent > _SILENT else ""
+        lines = [f"service   process {service['pid']}: {service['doing']}{now}{since}"]
         if backlog["files"]:
             what += f", the oldest for {service['backlog_seconds']:,.0f} s"
         lines.append(what)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -97,6 +98,7 @@ class Report:
                 "pid": pid,
                 "doing": snapshot.doing,
                 "now": snapshot.now or None,
+                "silent_seconds": round(max(0.0, (time.time_ns() - snapshot.time_ns) / 1e9), 1),
                 "backlog_seconds": round(snapshot.backlog.seconds, 1),
                 "held_back_seconds": round(snapshot.held_s, 1),
                 "since_its_start": snapshot.counts,

@@ -855,3 +855,16 @@ def test_a_spool_that_is_full_when_the_service_starts_is_given_back(
         once(follow(spool, kept), tmp_path)
         assert spool.left() == set()
         check(spool, kept)
+
+
+def test_status_says_that_a_service_is_not_heard_of(
+    spool: Spool, kept: list[Output], tmp_path: Path
+) -> None:
+    with Service(follow(spool, kept), tmp_path) as service:
+        wait_until(lambda: status(spool)["service"] is not None)
+        assert status(spool)["service"]["silent_seconds"] < 5
+        service.send(signal.SIGSTOP)
+        wait_until(lambda: status(spool)["service"]["silent_seconds"] > 2)
+        service.send(signal.SIGCONT)
+        service.end()
+    assert status(spool)["service"] is None
