@@ -399,19 +399,35 @@ def _number(value: Any) -> int:
 
 
 def has_sidecar(path: str) -> bool:
-    """Whether the JSON beside a file is one that a capture wrote."""
-    record = _sidecar(path)
+    """Whether the JSON beside a file is one that a capture wrote. OSError where that cannot be told
+    now."""
+    try:
+        record = _read_sidecar(path)
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return False
+        raise
     return isinstance(record, dict) and {"path", "frames", "bytes"} <= record.keys()
 
 
 def _sidecar(path: str) -> Any:
-    """None for what cannot be read; never waits for a FIFO that somebody put there."""
-    how = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    """None for what cannot be read."""
     try:
-        with open(os.open(sidecar.path_of(path), how), "rb") as file:
-            return json.loads(file.read(_LARGEST_SIDECAR) or b"")
-    except (OSError, ValueError, RecursionError):
+        return _read_sidecar(path)
+    except OSError:
         return None
+
+
+def _read_sidecar(path: str) -> Any:
+    """None for what is no JSON; never waits for a FIFO that somebody put there. OSError."""
+    how = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(sidecar.path_of(path), how), "rb") as file:
+        try:
+            return json.loads(file.read(_LARGEST_SIDECAR) or b"")
+        except (ValueError, RecursionError):
+            return None
 
 
 def _first_time(path: str) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import os
 import random
 import shutil
 from collections import Counter
@@ -181,6 +182,12 @@ def repeated(kinds: Counter[Kind]) -> list[Fault]:
 Makes = Callable[[Counter[Kind]], list[Fault]]
 
 
+def draw(rng: random.Random) -> random.Random:
+    """Which points an ordinary run goes through: the same each time, so that it says the same of
+    the same code, but where FASTCAP_SEED says otherwise."""
+    return rng if os.environ.get("FASTCAP_SEED") else random.Random(7)
+
+
 @pytest.fixture
 def seed(rng: random.Random) -> int:
     return rng.randrange(1 << 32)
@@ -203,7 +210,7 @@ def test_some_file_operations_fail_and_nothing_is_lost(
     original: str, makes: Makes, count: int,
 ) -> None:  # fmt: skip
     scene = Scene(faults, tmp_path / "scene", seed, original)
-    go_through(scene, [(fault,) for fault in some(rng, makes(scene.kinds), count)])
+    go_through(scene, [(fault,) for fault in some(draw(rng), makes(scene.kinds), count)])
 
 
 @pytest.mark.slow
@@ -238,6 +245,7 @@ def test_starts_that_fail_behind_a_kill_lose_nothing(
     scene = Scene(faults, tmp_path / "scene", seed, "delete")
     starts = scene.kinds.total() // 2
     turns = []
+    rng = draw(rng) if count < FEW else rng
     for kill in some(rng, killed(scene.kinds), count):
         more = [
             Fault(at=rng.randrange(1, starts), errno=rng.choice(ERRORS), kill=kind)
