@@ -45,6 +45,7 @@ _MOST_AHEAD, _BYTES_AHEAD = 16, 1 << 30  # originals that the worker has besides
 _COMMIT_EVERY = 0.5  # seconds, where nothing but arrivals and disposals waits
 _PAUSE = 1.0  # seconds after an output, the journal, or a worker could not be had
 _LONGEST_PAUSE = 30.0
+_RETRY, _LATER_RETRY = 0.1, 10.0  # seconds before another attempt at an original
 _TRIES = 5  # to give the last parts their names
 _AGAIN = 5.0  # seconds until an original that could not be deleted is tried again
 _LONGEST_WAIT = 1.0
@@ -379,7 +380,7 @@ class Service:
         attempts = self._arrivals.tried(number, text).attempts
         if attempts < self.settings.attempts and whose != HOPELESS:
             self.on_note(f"{name}: {text}: tried again")
-            self._not_before = time.monotonic() + (_PAUSE / 10) * 100 ** (attempts - 1)
+            self._not_before = time.monotonic() + (_RETRY if attempts == 1 else _LATER_RETRY)
             return
         where = "stays where it is" if self.settings.original == KEEP else "goes to failed/"
         times = f" after {attempts} attempts" if attempts > 1 else ""
