@@ -303,8 +303,9 @@ def test_a_worker_without_memory_costs_one_retry(
         most = pages * resource.getpagesize()
         resource.prlimit(worker, resource.RLIMIT_AS, (most, most))
         records = pcaps.capture([frame_of(i, 0, 1_000) for i in range(1_000)], nanoseconds=True)
-        long = spool.folder / "zzz.pcap"  # nothing in it matches
-        long.write_bytes(records[:24] + 64 * records[24:])
+        hidden, long = spool.folder / ".zzz.pcap", spool.folder / "zzz.pcap"
+        hidden.write_bytes(records[:24] + 64 * records[24:])  # nothing in it matches
+        hidden.rename(long)
         wait_until(lambda: not long.exists())
         assert "tried again" in service.err
         assert service.end()["retries"] == 1
