@@ -22,6 +22,7 @@ from fastcap._native.memory import Memory
 from fastcap._native.records import BlockWalk
 from fastcap._native.writer import publish
 from fastcap.errors import FastcapError, InputError, OutputError
+from fastcap.folders import sync_folder
 from fastcap.formats import pcapng
 from fastcap.formats.pcap import HEADER_SIZE, parse_header
 from fastcap.inputs import Identity
@@ -201,14 +202,7 @@ class Series:
 
     def sync_names(self) -> None:
         """Afterwards a power cut does not take the names away. OSError."""
-        fd = os.open(self.folder or ".", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # a file system that cannot
-                raise
-        finally:
-            os.close(fd)
+        sync_folder(self.folder)
 
     def delete_oldest(self, keep: int) -> list[tuple[str, str]]:
         """Deletes all numbered files but the newest `keep`, and what lies beside them; the paths

@@ -4,7 +4,6 @@ csrc/summary.h counts them, and the files that hold such rows."""
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib
 import io
 import os
@@ -12,6 +11,7 @@ import struct
 
 from fastcap._native.postfilter import PROTOCOLS
 from fastcap.errors import UsageError
+from fastcap.folders import sync_folder
 from fastcap.permissions import Permissions
 
 Rows = dict[tuple[int | None, str], tuple[int, int]]
@@ -85,7 +85,7 @@ def write(path: str, rows: Rows, permissions: Permissions = _PERMISSIONS) -> Non
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_folder(folder or os.curdir)
+    sync_folder(folder or os.curdir)
 
 
 def _suffix(path: str) -> str:
@@ -123,14 +123,3 @@ def _as_parquet(rows: Rows) -> bytes:
     file = io.BytesIO()
     pq.write_table(pa.table(arrays, names=list(COLUMNS)), file)
     return file.getvalue()
-
-
-def _sync_folder(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot
-            raise
-    finally:
-        os.close(fd)

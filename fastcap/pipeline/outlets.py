@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from fastcap.folders import sync_folder
 from fastcap.locks import is_at, open_regular
 from fastcap.permissions import Permissions
 from fastcap.pipeline.journal import FULL, GONE, NAMED, OPEN, Journal, Part
-from fastcap.pipeline.parts import Destination, adopt, cut, give_name, salvage, sync_folder
+from fastcap.pipeline.parts import Destination, adopt, cut, give_name, salvage
 
 
 class Outlet:

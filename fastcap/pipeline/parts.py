@@ -18,6 +18,7 @@ from fastcap._native.cancel import Cancel
 from fastcap._native.records import take
 from fastcap._native.writer import NativeWriter, publish
 from fastcap.errors import InputError, OutputError, UsageError
+from fastcap.folders import sync_folder
 from fastcap.formats.linktypes import HOST_ORDER
 from fastcap.formats.pcap import HEADER_SIZE, FileHeader
 from fastcap.locks import BusyError, Lock, open_regular
@@ -113,15 +114,6 @@ class Destination:
 def _numbers_of(base: str) -> re.Pattern[str]:
     stem, suffix = os.path.splitext(base)
     return re.compile(re.escape(stem) + r"_([0-9]{8,})" + re.escape(suffix), re.DOTALL)
-
-
-def sync_folder(folder: str) -> None:
-    """So that its names last. OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 # ---- The service's side ------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from typing import Any
 from fastcap.disk import Trouble
 from fastcap.errors import OutputError
 from fastcap.filter import Filter
+from fastcap.folders import sync_folder
 from fastcap.locks import BusyError, Lock
 from fastcap.outputs import refusal
 from fastcap.pipeline import journal as states
@@ -32,7 +33,6 @@ from fastcap.pipeline.hired import Hired, Holder
 from fastcap.pipeline.journal import FOLDER, Journal, Part, path_of, reserve_of
 from fastcap.pipeline.originals import DELETE, KEEP, Disposal
 from fastcap.pipeline.outlets import open_outlets
-from fastcap.pipeline.parts import sync_folder
 from fastcap.pipeline.settings import Counts, Settings
 from fastcap.pipeline.spool import QUIET, Seen, Spool
 from fastcap.pipeline.state import Snapshot, write_snapshot

@@ -133,7 +133,6 @@ class Worker:
             "frames": result.frames_read,
             "matched": result.frames_matched,
             "damage": str(report.damage[0]) if report.damage else None,
-            "header": self.header.pack().hex(),
             "outputs": [
                 {
                     "parts": [part_as_json(part) for part in keeper.changed()],
