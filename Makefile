@@ -5,33 +5,50 @@ BIN := $(VENV)/bin
 NATIVE := $(wildcard csrc/*.[ch] fastcap/_native/*.pyx fastcap/_native/*.pxd)
 STUBBED := $(subst /,.,$(patsubst %.pyi,%,$(wildcard fastcap/_native/*.pyi)))
 PYTEST := $(BIN)/python -m pytest
+C_FILES := $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] tests/jit/*.[ch] tests/live/*.c \
+	tests/faults/*.c benches/*.c)
+CARGO := $(shell command -v cargo)
+CRATE := jit/Cargo.toml jit/Cargo.lock jit/pyproject.toml jit/fastcap_jit.pyi $(wildcard jit/src/*.rs)
+BUILT := $(VENV)/built $(VENV)/machine-code
 
 .PHONY: demo test lint format bench sanitize fuzz clean
 
 # Real traffic between real sockets on this machine, captured, filtered, counted.
-demo: $(VENV)/built
+demo: $(BUILT)
 	$(BIN)/python -m benches.demo
 
 # Everything that must hold; ARGS="-k name" chooses, ARGS=--slow adds the tests of minutes.
-test: $(VENV)/built
+# FASTCAP_ENGINE=interpreter asks no machine code.
+test: $(BUILT)
+ifneq ($(CARGO),)
+	cd jit && $(CARGO) test --quiet --release --locked
+endif
 	$(PYTEST) -n auto $(ARGS)
 
-lint: $(VENV)/built
+lint: $(BUILT)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/stubtest --mypy-config-file pyproject.toml --allowlist tests/stubtest.allow \
 		--ignore-unused-allowlist $(STUBBED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastcap/_native
-	$(BIN)/clang-format --dry-run --Werror csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] tests/live/*.c tests/faults/*.c benches/*.c
+	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
+
+ifneq ($(CARGO),)
+	cd jit && $(CARGO) fmt --check
+	cd jit && $(CARGO) clippy --quiet --release --locked --all-targets --features python -- -D warnings
+endif
 
 format: $(VENV)/built
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/clang-format -i csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] tests/live/*.c tests/faults/*.c benches/*.c
+	$(BIN)/clang-format -i $(C_FILES)
+ifneq ($(CARGO),)
+	cd jit && $(CARGO) fmt
+endif
 
 # Nanoseconds a frame of each part, then whole commands beside the peers that are installed.
-bench: $(VENV)/built
+bench: $(BUILT)
 	$(PYTEST) benches --benchmark-only
 	$(BIN)/python benches/compare_offline.py
 
@@ -50,5 +67,14 @@ $(VENV)/built: pyproject.toml setup.py $(NATIVE)
 	FASTCAP_STRICT=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev]'
 	touch $@
 
+# Machine code is an addition: where there is no cargo, the interpreter runs all filters.
+$(VENV)/machine-code: $(VENV)/built $(CRATE)
+ifeq ($(CARGO),)
+	@echo "no cargo here: fastcap-jit (jit/) is left out, and filters are interpreted"
+else
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check ./jit
+	touch $@
+endif
+
 clean:
-	rm -rf $(VENV) build dist demo *.egg-info fastcap/_native/*.so
+	rm -rf $(VENV) jit/target build dist demo *.egg-info fastcap/_native/*.so
