@@ -70,6 +70,8 @@ struct walk {
     uint32_t reach;       /* of a group */
     uint32_t ahead;       /* bytes of the next record that are fetched before it is looked at */
     uint32_t skipped_at;  /* where tags begin for `skipping`; 0: it does not matter */
+    uint32_t tags_at;     /* and for the programs */
+    fc_code_judge *code;  /* NULL: program after program */
     bool selects;         /* by time or flow */
     bool sifts;
     uint64_t sifted; /* frames, */
@@ -369,20 +371,46 @@ static int summarise(const struct walk *walk, const struct fc_group *group,
     return FC_OK;
 }
 
-/* Of rejected frames: those that `skipping` would take. */
-static uint64_t missed(const struct walk *walk, struct fc_group *group, uint64_t rejected) {
-    uint64_t tagged = rejected & ~group->whole;
-    if ((rejected & group->whole) != 0)
-        tagged |= fc_group_tagged(group, walk->skipped_at, rejected & group->whole);
+/* Frames with a VLAN tag at an offset. The group reaches so far. */
+static uint64_t those_tagged(struct fc_group *group, uint32_t at, uint64_t frames) {
     uint64_t found = 0;
-    while (tagged != 0) {
-        uint32_t place = fc_group_next(&tagged);
+    if ((frames & group->whole) != 0)
+        found = fc_group_tagged(group, at, frames & group->whole);
+    for (uint64_t cut = frames & ~group->whole; cut != 0;) {
+        uint32_t place = fc_group_next(&cut);
         const struct fc_frame frame = fc_group_frame(group, place);
-        bool counts = fc_frame_has_tag(&frame, walk->skipped_at) &&
-                      fc_program_run(walk->postfilter->skipping, &frame) != 0;
-        found |= (uint64_t)counts << place;
+        found |= (uint64_t)fc_frame_has_tag(&frame, at) << place;
     }
     return found;
+}
+
+/* Of rejected frames: those that `skipping` would take. */
+static uint64_t missed(const struct walk *walk, struct fc_group *group, uint64_t rejected) {
+    uint64_t tagged = those_tagged(group, walk->skipped_at, rejected);
+    return tagged != 0 ? fc_program_run_each(walk->postfilter->skipping, group, tagged) : 0;
+}
+
+/* What each program takes, by one function of machine code for all. Frames with tags that programs
+ * skip are not in one piece for it. */
+static void ask_code(const struct walk *walk, struct fc_group *group, uint64_t frames,
+                     uint32_t programs, uint64_t *bits) {
+    const struct fc_code_group view = {group->bytes, group->captured, group->wire, group->snaplen};
+    uint64_t tagged = walk->tags_at != 0 ? those_tagged(group, walk->tags_at, frames) : 0;
+    memset(bits, 0, programs * sizeof *bits);
+    walk->code(&view, frames & ~tagged, bits);
+    for (uint32_t i = 0; tagged != 0 && i < programs; i++)
+        bits[i] |= fc_program_run_each(walk->postfilter->programs[i], group, tagged);
+}
+
+static void ask(const struct walk *walk, struct fc_group *group, uint64_t frames, uint32_t programs,
+                uint64_t *bits) {
+    const struct fc_program *const *asked = walk->postfilter->programs;
+    if (walk->code != NULL) {
+        ask_code(walk, group, frames, programs, bits);
+        return;
+    }
+    for (uint32_t i = 0; i < programs; i++)
+        bits[i] = asked[i] != NULL ? fc_program_run_group(asked[i], group, frames) : frames;
 }
 
 /* Processors without an instruction for it get a call for __builtin_popcountll. */
@@ -417,14 +445,13 @@ static int judge(struct walk *walk, struct chain **going, uint32_t count, uint32
     uint64_t bits[FC_POSTFILTER_OUTPUTS];
     uint64_t wanted = walk->selects ? those_wanted(walk, group) : group->present;
     uint64_t taken = 0;
-    for (uint32_t i = 0; i < postfilter->outputs; i++) {
-        if (postfilter->rest && i == postfilter->outputs - 1)
-            bits[i] = wanted & ~taken;
-        else if (postfilter->programs[i] == NULL)
-            bits[i] = wanted;
-        else
-            bits[i] = fc_program_run_group(postfilter->programs[i], group, wanted);
+    uint32_t programs = postfilter->outputs - postfilter->rest;
+    ask(walk, group, wanted, programs, bits);
+    for (uint32_t i = 0; i < programs; i++)
         taken |= bits[i];
+    if (postfilter->rest) {
+        bits[programs] = wanted & ~taken;
+        taken = wanted;
     }
     if (postfilter->limit != UINT64_MAX)
         stop_at_limit(walk, going[0], group, taken, postfilter->limit - going[0]->frames_taken);
@@ -437,6 +464,8 @@ static int judge(struct walk *walk, struct chain **going, uint32_t count, uint32
         chain->frames_taken += count_bits(frames & taken);
         chain->tagged_missed += count_bits(frames & also);
         for (uint32_t output = 0; output < postfilter->outputs; output++) {
+            if ((bits[output] & frames) == 0)
+                continue;
             int status = note(walk, group, &chain->tracks[output], bits[output] & frames);
             if (status < 0)
                 return status;
@@ -630,16 +659,48 @@ static void begin(const struct fc_postfilter *postfilter, struct fc_postfilter_r
     }
 }
 
+static bool is_asked(const struct fc_postfilter *postfilter, uint32_t output) {
+    bool is_rest = postfilter->rest && output == postfilter->outputs - 1;
+    return !is_rest && postfilter->programs[output] != NULL;
+}
+
 static uint32_t reach_of(const struct fc_postfilter *postfilter) {
     uint32_t reach = 0;
     for (uint32_t i = 0; i < postfilter->outputs; i++) {
-        bool is_rest = postfilter->rest && i == postfilter->outputs - 1;
-        if (is_rest || postfilter->programs[i] == NULL)
+        if (!is_asked(postfilter, i))
             continue;
         uint32_t needed = fc_program_reach(postfilter->programs[i]);
         reach = needed > reach ? needed : reach;
     }
     return reach;
+}
+
+/* Machine code is for programs that skip tags at the same place, or none. */
+static void prepare_code(struct walk *walk) {
+    const struct fc_postfilter *postfilter = walk->postfilter;
+    walk->code = postfilter->code;
+    for (uint32_t i = 0; i < postfilter->outputs; i++) {
+        if (!is_asked(postfilter, i))
+            continue;
+        uint32_t at = fc_program_tags_at(postfilter->programs[i]);
+        if (at == 0)
+            continue;
+        if ((walk->tags_at != 0 && at != walk->tags_at) || at > FC_GROUP_REACH - 2)
+            walk->code = NULL;
+        walk->tags_at = at;
+    }
+}
+
+/* So many bytes of a frame are looked at without asking each frame for them. */
+static void prepare_reach(struct walk *walk) {
+    uint32_t planned = reach_of(walk->postfilter);
+    walk->reach = walk->code != NULL ? 0 : planned;
+    const uint32_t tags[] = {walk->skipped_at, walk->code != NULL ? walk->tags_at : 0};
+    for (size_t i = 0; i < sizeof tags / sizeof tags[0]; i++)
+        if (tags[i] != 0 && walk->reach < tags[i] + 2)
+            walk->reach = tags[i] + 2;
+    uint32_t fetched = planned > walk->reach ? planned : walk->reach;
+    walk->ahead = FC_PCAP_RECORD_HEADER - 1 + (fetched > 34 ? fetched : 34);
 }
 
 /* The words that all frames hold which matter; not all matter where an output takes the rest or
@@ -687,10 +748,8 @@ static int call_prepare(struct call *call, const struct fc_postfilter *postfilte
     call->walk.postfilter = postfilter;
     call->walk.kept = result->kept;
     call->walk.skipped_at = postfilter->skipping ? fc_program_tags_at(postfilter->skipping) : 0;
-    call->walk.reach = reach_of(postfilter);
-    if (call->walk.skipped_at != 0 && call->walk.reach < call->walk.skipped_at + 2)
-        call->walk.reach = call->walk.skipped_at + 2;
-    call->walk.ahead = FC_PCAP_RECORD_HEADER - 1 + (call->walk.reach > 34 ? call->walk.reach : 34);
+    prepare_code(&call->walk);
+    prepare_reach(&call->walk);
     call->walk.selects = postfilter->since_ns != INT64_MIN || postfilter->until_ns != INT64_MAX ||
                          postfilter->sample != 0;
     prepare_sieve(&call->walk);

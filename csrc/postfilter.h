@@ -30,9 +30,10 @@ struct fc_postfilter {
     struct fc_convert convert;
     const struct fc_program *const *programs; /* one for each output; NULL takes every frame */
     uint32_t outputs;                         /* at least 1 */
-    bool rest;    /* the last output takes what no other takes; its program is not used */
-    bool keep;    /* copy matching records, or only count */
-    bool summary; /* sum up the frames that are judged and that no output takes */
+    fc_code_judge *code; /* all programs at once, `rest` left out; NULL: one after the other */
+    bool rest;           /* the last output takes what no other takes; its program is not used */
+    bool keep;           /* copy matching records, or only count */
+    bool summary;        /* sum up the frames that are judged and that no output takes */
     const struct fc_program *skipping; /* programs[0] without VLAN tags, or NULL: tagged_missed */
     int64_t since_ns;                  /* frames from here on, */
     int64_t until_ns;                  /* and before this, in nanoseconds since 1970, */

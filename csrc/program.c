@@ -35,6 +35,7 @@ struct fc_program {
     size_t pattern_count;
     uint32_t tags_at; /* 0: no instruction skips tags */
     bool uses_memory;
+    fc_code_run *code; /* NULL: the interpreter */
     struct fc_plan plan;
     struct operation operations[];
 };
@@ -474,7 +475,20 @@ uint32_t fc_program_tags_at(const struct fc_program *program) {
     return program->tags_at;
 }
 
+void fc_program_use(struct fc_program *program, fc_code_run *code) {
+    program->code = code;
+}
+
+static uint32_t run_code(const struct fc_program *program, const struct fc_frame *frame) {
+    if (program->tags_at == 0)
+        return program->code(frame, &no_tags);
+    struct fc_frame_tags tags = fc_frame_find_tags(frame, program->tags_at);
+    return program->code(frame, &tags);
+}
+
 uint32_t fc_program_run(const struct fc_program *program, const struct fc_frame *frame) {
+    if (program->code != NULL)
+        return run_code(program, frame);
     if (program->tags_at != 0) {
         struct fc_frame_tags tags = fc_frame_find_tags(frame, program->tags_at);
         if (tags.wire != 0)
@@ -516,8 +530,8 @@ static uint64_t go_on(const struct fc_program *program, const struct fc_group *g
     return taken;
 }
 
-static uint64_t run_alone(const struct fc_program *program, const struct fc_group *group,
-                          uint64_t frames) {
+uint64_t fc_program_run_each(const struct fc_program *program, const struct fc_group *group,
+                             uint64_t frames) {
     uint64_t taken = 0;
     while (frames != 0) {
         uint32_t place = fc_group_next(&frames);
@@ -532,7 +546,7 @@ uint64_t fc_program_run_group(const struct fc_program *program, struct fc_group 
     const struct fc_plan *plan = &program->plan;
     uint32_t reach = fc_program_reach(program);
     if (reach == 0 || reach > group->reach)
-        return run_alone(program, group, frames);
+        return fc_program_run_each(program, group, frames);
     uint64_t together = frames & group->whole;
     if (program->tags_at != 0)
         together &= ~fc_group_tagged(group, program->tags_at, together);
@@ -541,5 +555,5 @@ uint64_t fc_program_run_group(const struct fc_program *program, struct fc_group 
     uint64_t taken = goals[FC_PLAN_TAKE];
     for (uint32_t i = 0; i < plan->exit_count; i++)
         taken |= go_on(program, group, goals[FC_PLAN_FIRST_EXIT + i], plan->exits[i]);
-    return taken | run_alone(program, group, frames & ~together);
+    return taken | fc_program_run_each(program, group, frames & ~together);
 }

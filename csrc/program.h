@@ -20,6 +20,7 @@
 #ifndef FC_PROGRAM_H
 #define FC_PROGRAM_H
 
+#include "code.h"
 #include "group.h"
 #include "instruction.h"
 #include "set.h"
@@ -62,6 +63,10 @@ int fc_program_new(const struct fc_program_source *source, struct fc_program **p
                    size_t *bad);
 void fc_program_free(struct fc_program *program);
 
+/* Machine code that does what the program says; fc_program_run calls it from now on. It is the
+ * caller's, and outlives the program. Before anybody runs the program. */
+void fc_program_use(struct fc_program *program, fc_code_run *code);
+
 /* Where the tags begin that it skips; 0 where it skips none. */
 uint32_t fc_program_tags_at(const struct fc_program *program);
 
@@ -75,7 +80,10 @@ uint32_t fc_program_reach(const struct fc_program *program);
 /* What all frames that the program takes pass. */
 void fc_program_sieve(const struct fc_program *program, struct fc_sieve *sieve);
 
-/* Those of some frames of a group that the program takes. The frames are in one piece each. */
+/* Those of some frames of a group that the program takes. The frames are in one piece each; they
+ * are judged together as far as they can be, or one by one. */
+uint64_t fc_program_run_each(const struct fc_program *program, const struct fc_group *group,
+                             uint64_t frames);
 uint64_t fc_program_run_group(const struct fc_program *program, struct fc_group *group,
                               uint64_t frames);
 

@@ -106,6 +106,7 @@ class Capture:
     "pcapng", which says in the file where frames are missing; None goes by the suffix.
     `count_rejected`: count what the kernel's filter rejects, at about 0.1 µs a frame. `vlan`:
     "wire", or "skip" for a filter that sees frames without their VLAN tags (fastcap.compile).
+    `engine`: who runs what the kernel cannot decide, as for `fastcap.filter_files`.
     `notes` are lines about the filter that the user should see.
 
     `slice`: "l2", "l3" or "l4" keeps the headers up to that layer by their real length, "l4+16" 16
@@ -153,6 +154,7 @@ class Capture:
         format: str | None = None,  # noqa: A002 - named as it is used
         count_rejected: bool = False,
         vlan: str = "wire",
+        engine: str = "auto",
         on_full: str = "wait",
         keep_free: int | None = None,
         events: str | None = None,
@@ -172,7 +174,9 @@ class Capture:
         _check_disk(on_full, keep_free, self.rotates)
         self.interface = interfaces.find(interface)
         self.linktype = _linktype_of(self.interface)
-        self.filter = Filter(expression, self.linktype, vlan) if expression.strip() else None
+        self.filter = (
+            Filter(expression, self.linktype, vlan, engine) if expression.strip() else None
+        )
         self.snaplen = snaplen
         self.slice = None if slice is None else slice_of(slice, self.linktype)
         self.notes: list[str] = []
@@ -417,7 +421,7 @@ class Capture:
         if lowered.exact:
             return _Plan(direction, snaplen, instructions, None, count_rejected)
         counts = count_rejected and len(lowered.instructions) > 1
-        return _Plan(direction, lowered.snaplen, instructions, filter.native, counts)
+        return _Plan(direction, lowered.snaplen, instructions, filter.translated, counts)
 
     def _open_counter(self, interface: str) -> socket.socket:
         """A socket that holds next to nothing: the kernel counts what it had no room for too."""

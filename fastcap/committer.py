@@ -18,6 +18,7 @@ from fastcap._native.cancel import Cancel
 from fastcap._native.memory import Memory
 from fastcap._native.postfilter import NO_LIMIT
 from fastcap._native.program import NativeProgram
+from fastcap.engine import Engine, MachineCode, machine_code
 from fastcap.filter import Filter
 from fastcap.formats.linktypes import LOOP, NULL
 from fastcap.formats.pcap import HEADER_SIZE, FileHeader
@@ -67,7 +68,12 @@ class Run:
         progress: Progress | None = None,
     ) -> None:
         self.sources = sources
-        self.programs: tuple[NativeProgram | None, ...] = tuple(one.native for one in filters)
+        self.code, self.engine = _machine_code(filters)
+        self.programs: tuple[NativeProgram | None, ...] = tuple(
+            # frames with tags that it skips are judged one by one
+            one.translated if one.program.tags_at else one.native
+            for one in filters
+        )
         self.programs += (None,) if rest or not filters else ()
         self.rest = rest
         self.summary = summary
@@ -85,6 +91,9 @@ class Run:
         self.writes = False
         self.out_header = _out_header(sources, snaplen)
         self.result = FilterResult([InputReport(s.name, s.header) for s in sources])
+        self.result.engine = self.engine
+        if self.engine.defect:
+            self.result.notes.append(f"machine code: {self.engine.why}; the interpreter filters")
         self.result.summary = {} if summary else None
         self.passed_over: list[str] = []
         self.bytes_done = 0
@@ -133,6 +142,7 @@ class Run:
             selection.until_ns,
             selection.sample,
             flow_link(source.header.linktype) if self.summary else selection.link,
+            self.code,
         )
 
     def tasks(self) -> Iterator[tuple[int, Task | None]]:
@@ -182,6 +192,13 @@ def _out_header(sources: list[Source], snaplen: int | None) -> FileHeader:
     if snaplen is not None and snaplen < header.frame_limit:
         header = header._replace(snaplen=snaplen)
     return header
+
+
+def _machine_code(filters: list[Filter]) -> tuple[MachineCode | None, Engine]:
+    """For all filters at once."""
+    if not filters:
+        return None, Engine("interpreter", "no filter")
+    return machine_code([one.program for one in filters], filters[0].engine, judge=True)
 
 
 class _Committer:

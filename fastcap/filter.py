@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastcap._native.program import NativeProgram
+from fastcap.engine import Engine, machine_code, wanted
 from fastcap.errors import UsageError
 from fastcap.formats.linktypes import ETHERNET, LONGEST_FRAME, name_of, number_of
 from fastcap.language.lower import VLAN_MODES, asks_about_untagged, lower
@@ -31,31 +32,50 @@ class Filter:
 
     `expression` is the text, `linktype` the number of the link type as files have it, `vlan` is
     "wire" or "skip", `program` what it was compiled to, as plain data. Sets from files are read
-    once, when it is compiled.
+    once, when it is compiled. `engine` is what was asked for.
     """
 
-    __slots__ = ("_program", "expression", "linktype", "program", "tree", "vlan")
+    __slots__ = (
+        "_program", "_translated", "engine", "expression", "linktype", "program", "tree", "vlan",
+    )  # fmt: skip
 
-    def __init__(self, expression: str, linktype: int, vlan: str = "wire") -> None:
+    def __init__(
+        self, expression: str, linktype: int, vlan: str = "wire", engine: str = "auto"
+    ) -> None:
         if vlan not in VLAN_MODES:
             raise UsageError(f"vlan is one of {', '.join(VLAN_MODES)}, not {vlan!r}")
+        wanted(engine)
         tree = parse(expression)
-        self._make(expression, linktype, vlan, tree, lower(tree, linktype, vlan=vlan))
+        self._make(expression, linktype, vlan, engine, tree, lower(tree, linktype, vlan=vlan))
 
     def _make(
-        self, expression: str, linktype: int, vlan: str, tree: Tree, program: Program
+        self, expression: str, linktype: int, vlan: str, engine: str, tree: Tree, program: Program
     ) -> None:
         self.expression = expression
         self.linktype = linktype
         self.vlan = vlan
+        self.engine = engine
         self.tree = tree
         self.program = program
         self._program = NativeProgram(*program.packed())
+        self._translated: NativeProgram | None = None
 
     @property
     def native(self) -> NativeProgram:
-        """The checked program, as fastcap's other parts take it."""
+        """The checked program, for the interpreter."""
         return self._program
+
+    @property
+    def translated(self) -> NativeProgram:
+        """The same, run as machine code where the engine allows it: made when it is first asked
+        for, in less than a millisecond for most filters."""
+        if self._translated is None:
+            self._translated = _translated(self.program, self.engine, self._program)
+        return self._translated
+
+    def runs_in(self) -> Engine:
+        """Who runs the filter, where that is in user space, and why."""
+        return machine_code([self.program], self.engine, judge=True)[1]
 
     def matches(self, frame: Buffer, wire_length: int | None = None) -> bool:
         """Whether the filter takes a frame, given as bytes or anything with the buffer protocol.
@@ -70,7 +90,9 @@ class Filter:
         wire = len(view) if wire_length is None else wire_length
         if not 0 <= wire <= 0xFFFFFFFF:
             raise ValueError(f"a length on the wire of {wire} bytes")
-        return self._program.run(view, wire) != 0
+        # one frame is not worth a translation, unless it is asked for
+        program = self.translated if wanted(self.engine) == "jit" else self._program
+        return program.run(view, wire) != 0
 
     def mask(self, batch: Batch) -> NDArray[np.bool_]:
         """Which frames of a batch the filter takes: one bool a frame, in an array of its own.
@@ -84,7 +106,7 @@ class Filter:
                 f"the filter is for link type {name_of(self.linktype)}, "
                 f"the batch has {name_of(batch.linktype)}"
             )
-        return np.frombuffer(batch.native.matches(self._program), dtype=np.bool_)
+        return np.frombuffer(batch.native.matches(self.translated), dtype=np.bool_)
 
     def skipping(self) -> NativeProgram | None:
         """The same filter without VLAN tags, where that can take other frames; else None. It says
@@ -92,7 +114,7 @@ class Filter:
         if self.vlan == "skip" or not asks_about_untagged(self.tree):
             return None
         program = lower(self.tree, self.linktype, vlan="skip")
-        return NativeProgram(*program.packed()) if program.tags_at else None
+        return _translated(program, self.engine) if program.tags_at else None
 
     @property
     def bytes_needed(self) -> int:
@@ -147,18 +169,36 @@ class Filter:
     def __repr__(self) -> str:
         return f"<fastcap.Filter {self.expression!r} for {name_of(self.linktype)}>"
 
-    def __reduce__(self) -> tuple[object, tuple[str, int, str, Tree, Program]]:
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         # as it is, and not compiled again: a file of addresses may have changed
-        return _again, (self.expression, self.linktype, self.vlan, self.tree, self.program)
+        parts = (self.expression, self.linktype, self.vlan, self.engine, self.tree, self.program)
+        return _again, parts
 
 
-def _again(expression: str, linktype: int, vlan: str, tree: Tree, program: Program) -> Filter:
+def _again(
+    expression: str, linktype: int, vlan: str, engine: str, tree: Tree, program: Program
+) -> Filter:
     made = Filter.__new__(Filter)
-    made._make(expression, linktype, vlan, tree, program)
+    made._make(expression, linktype, vlan, engine, tree, program)
     return made
 
 
-def compile(expression: str, linktype: int | str = ETHERNET, *, vlan: str = "wire") -> Filter:
+def _translated(
+    program: Program, engine: str, interpreted: NativeProgram | None = None
+) -> NativeProgram:
+    code, _ = machine_code([program], engine, judge=False)
+    if code is None and interpreted is not None:
+        return interpreted
+    return NativeProgram(*program.packed(), code)
+
+
+def compile(
+    expression: str,
+    linktype: int | str = ETHERNET,
+    *,
+    vlan: str = "wire",
+    engine: str = "auto",
+) -> Filter:
     """Compiles a filter for frames of a link type: pcap-filter text, Blob comparisons, field
     names, and all of them joined (docs/filters.md).
 
@@ -170,4 +210,4 @@ def compile(expression: str, linktype: int | str = ETHERNET, *, vlan: str = "wir
     >>> web.matches(bytes(12) + b"\\x86\\xdd")
     True
     """
-    return Filter(expression, number_of(linktype), vlan)
+    return Filter(expression, number_of(linktype), vlan, engine)

@@ -43,6 +43,7 @@ def filter_files(
     output_size: int | None = None,
     on_damage: str = "stop",
     vlan: str = "wire",
+    engine: str = "auto",
     since: Moment | None = None,
     until: Moment | None = None,
     skip: int = 0,
@@ -61,12 +62,14 @@ def filter_files(
     are kept. `limit`: matching frames after which it stops. `output_size`: bytes; the output
     becomes a series of files no longer than that. `on_damage`: "stop" reads a damaged input up to
     the damage, and then the next input. `vlan`: "skip" lets pcap-filter text and field names see
-    frames without their VLAN tags. `since` and `until`: frames from a moment on, and before one:
-    RFC 3339 text (without a zone local time), "+10s" from the first frame, a datetime, nanoseconds
-    since 1970. `skip`: leave out the first so many matching frames. `sample`: of one flow in so
-    many, by a hash of addresses, protocol and ports that is the same in both directions. `force`
-    replaces existing files. `executor` runs the work in place of threads; with processes the
-    frames come back through pipes. `range_bytes`: bytes of a file that are one task.
+    frames without their VLAN tags. `engine`: "jit" is machine code, and an error where fastcap-jit
+    is not installed; "auto" takes it where it is; "interpreter" does the same slower. `since` and
+    `until`: frames from a moment on, and before one: RFC 3339 text (without a zone local time),
+    "+10s" from the first frame, a datetime, nanoseconds since 1970. `skip`: leave out the first so
+    many matching frames. `sample`: of one flow in so many, by a hash of addresses, protocol and
+    ports that is the same in both directions. `force` replaces existing files. `executor` runs the
+    work in place of threads; with processes the frames come back through pipes. `range_bytes`:
+    bytes of a file that are one task.
 
     All inputs must have one link type. The first one's byte order and precision are the output's;
     records of the others are converted.
@@ -84,8 +87,8 @@ def filter_files(
     0
     """
     given = _Given(
-        inputs, jobs, snaplen, limit, output_size, on_damage, vlan, since, until, skip, sample,
-        force, executor, progress, range_bytes,
+        inputs, jobs, snaplen, limit, output_size, on_damage, vlan, engine, since, until, skip,
+        sample, force, executor, progress, range_bytes,
     )  # fmt: skip
     _check_options(given, output is not None)
     outputs = [] if output is None else [os.fsdecode(output)]
@@ -102,6 +105,7 @@ def split_files(
     output_size: int | None = None,
     on_damage: str = "stop",
     vlan: str = "wire",
+    engine: str = "auto",
     since: Moment | None = None,
     until: Moment | None = None,
     sample: int | None = None,
@@ -118,8 +122,8 @@ def split_files(
     once, that any filter takes, those for `rest` included.
     """
     given = _Given(
-        inputs, jobs, snaplen, None, output_size, on_damage, vlan, since, until, 0, sample, force,
-        executor, progress, range_bytes,
+        inputs, jobs, snaplen, None, output_size, on_damage, vlan, engine, since, until, 0,
+        sample, force, executor, progress, range_bytes,
     )  # fmt: skip
     _check_options(given, True)
     names = [os.fsdecode(name) for name in outputs]
@@ -145,6 +149,7 @@ class _Given(NamedTuple):
     output_size: int | None
     on_damage: str
     vlan: str
+    engine: str
     since: Moment | None
     until: Moment | None
     skip: int
@@ -187,7 +192,7 @@ def _filter(given: _Given, expressions: list[str], names: list[str], *, rest: bo
         linktype = linktype_of(sources[0])
         run = Run(
             sources,
-            [Filter(expression, linktype, given.vlan) for expression in expressions],
+            [Filter(expression, linktype, given.vlan, given.engine) for expression in expressions],
             jobs=given.jobs or processors(),
             rest=rest,
             selection=select(

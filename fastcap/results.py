@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastcap.engine import Engine
 from fastcap.formats.pcap import HEADER_SIZE, FileHeader
 from fastcap.segments import Segment, Span
 
@@ -63,14 +64,15 @@ class FilterResult(_Record):
     """What a run read, kept and wrote. `notes` are lines that the user should see: what the
     output cannot hold, what lies beside it. `reader_left` says that a pipe's reader closed it
     before the end, which is no error: they had enough. `summary`: what was judged and no output
-    takes, by second and protocol; None where that was not asked for. `ranges_redone` and
-    `chains_redone` count wrong guesses of where records begin."""
+    takes, by second and protocol; None where that was not asked for. `engine`: who ran the filters.
+    `ranges_redone` and `chains_redone` count wrong guesses of where records begin."""
 
     def __init__(self, inputs: list[InputReport]) -> None:
         self.inputs = inputs
         self.outputs: list[Segment] = []
         self.elapsed_s = 0.0
         self.notes: list[str] = []
+        self.engine = Engine("interpreter")
         self.reader_left = False
         self.summary: Rows | None = None
         self.ranges_redone = 0
@@ -108,6 +110,7 @@ class FilterResult(_Record):
             "bytes_read": self.bytes_read,
             "bytes_written": self.bytes_written,
             "elapsed_s": self.elapsed_s,
+            "engine": {"name": self.engine.name, "why": self.engine.why},
             "inputs": [report.as_json() for report in self.inputs],
             "outputs": [segment.as_json() for segment in self.outputs],
         }

@@ -16,6 +16,7 @@ from fastcap._native.postfilter import (
     filter_range,
 )
 from fastcap._native.program import NativeProgram
+from fastcap.engine import MachineCode
 from fastcap.errors import InputError
 from fastcap.formats.pcap import Layout
 from fastcap.inputs import Identity, why
@@ -32,7 +33,7 @@ class Job(NamedTuple):
     stops. With `summary` what no output takes is summed up. Frames from `since_ns` on and before
     `until_ns` are judged, of one flow in `sample` (0: of all); `link`: how frames begin (enum
     fc_flow_link), for `sample` and `summary`. `skipping`: the first program without VLAN tags, for
-    frames that have them and are rejected."""
+    frames that have them and are rejected. `code`: machine code for all programs at once."""
 
     programs: tuple[NativeProgram | None, ...]
     layout: Layout
@@ -46,6 +47,7 @@ class Job(NamedTuple):
     until_ns: int = LAST_TIME
     sample: int = 0
     link: int = 0
+    code: MachineCode | None = None
 
 
 class Task(NamedTuple):

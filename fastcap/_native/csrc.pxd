@@ -93,6 +93,15 @@ cdef extern from "wide_set.h" nogil:
         uint32_t count
         uint32_t width
 
+cdef extern from "code.h" nogil:
+    enum: FC_CODE_ABI
+    struct fc_frame_tags:
+        pass
+    struct fc_code_group:
+        pass
+    ctypedef uint32_t fc_code_run(const fc_frame *frame, const fc_frame_tags *tags)
+    ctypedef void fc_code_judge(const fc_code_group *group, uint64_t frames, uint64_t *taken)
+
 cdef extern from "program.h" nogil:
     struct fc_instruction:
         pass
@@ -113,6 +122,7 @@ cdef extern from "program.h" nogil:
         pass
     int fc_program_new(const fc_program_source *source, fc_program **program, size_t *bad)
     void fc_program_free(fc_program *program)
+    void fc_program_use(fc_program *program, fc_code_run *code)
     uint32_t fc_program_run(const fc_program *program, const fc_frame *frame)
 
 cdef extern from "columns.h" nogil:
@@ -156,6 +166,7 @@ cdef extern from "postfilter.h" nogil:
         fc_convert convert
         const fc_program *const *programs
         uint32_t outputs
+        fc_code_judge *code
         bint rest
         bint keep
         bint summary

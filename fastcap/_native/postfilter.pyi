@@ -2,7 +2,7 @@ from typing_extensions import Buffer
 
 from fastcap._native.cancel import Cancel
 from fastcap._native.memory import Memory, NativeBytes
-from fastcap._native.program import NativeProgram
+from fastcap._native.program import Code, NativeProgram
 from fastcap.formats.pcap import Layout
 
 NO_LIMIT: int
@@ -22,6 +22,7 @@ def filter_range(
     guess: bool,
     *,
     programs: tuple[NativeProgram | None, ...],
+    code: Code | None = None,
     layout: Layout,
     out_layout: Layout,
     limit: int = 0xFFFFFFFFFFFFFFFF,
@@ -40,6 +41,7 @@ def filter_bytes(
     data: Buffer,
     *,
     programs: tuple[NativeProgram | None, ...],
+    code: Code | None = None,
     layout: Layout,
     out_layout: Layout,
     limit: int = 0xFFFFFFFFFFFFFFFF,

@@ -7,6 +7,7 @@ from libc.stdlib cimport calloc, free
 from fastcap._native.cancel cimport Cancel
 from fastcap._native.csrc cimport (
     FC_SUMMARY_PROTOCOLS,
+    fc_code_judge,
     fc_postfilter,
     fc_postfilter_bytes,
     fc_postfilter_kept,
@@ -40,11 +41,11 @@ cdef class _Settings:
     cdef tuple held
     cdef Memory memory
 
-    def __cinit__(self, programs, layout, out_layout, limit, keep, rest, summary,
+    def __cinit__(self, programs, code, layout, out_layout, limit, keep, rest, summary,
                   NativeProgram skipping, since_ns, until_ns, sample, link,
                   Cancel cancel not None, Memory memory not None):
         cdef size_t count = len(programs)
-        self.held = (*programs, skipping, cancel)
+        self.held = (*programs, code, skipping, cancel)
         self.memory = memory
         self.programs = <const fc_program **>calloc(count + 1, sizeof(void *))
         self.result.kept = <fc_postfilter_kept *>calloc(count + 1, sizeof(fc_postfilter_kept))
@@ -57,6 +58,8 @@ cdef class _Settings:
         self.c.convert.to = layout_of(out_layout)
         self.c.programs = self.programs
         self.c.outputs = count
+        if code is not None:
+            self.c.code = <fc_code_judge *><size_t>code.address
         self.c.rest = rest
         self.c.keep = keep
         self.c.summary = summary
@@ -110,16 +113,17 @@ cdef class _Settings:
 
 
 def filter_range(int fd, uint64_t start, uint64_t stop, uint64_t size, bint guess, *,
-                 tuple programs not None, layout, out_layout, uint64_t limit=NO_LIMIT,
+                 tuple programs not None, code=None, layout, out_layout, uint64_t limit=NO_LIMIT,
                  bint keep, bint rest=False, bint summary=False, NativeProgram skipping=None,
                  int64_t since_ns=FIRST_TIME, int64_t until_ns=LAST_TIME, int sample=0, int link=0,
                  Cancel cancel not None, Memory memory not None) -> tuple:
-    """fc_postfilter_range (csrc/postfilter.h): frames read, and taken by any program; offsets of
+    """fc_postfilter_range (csrc/postfilter.h), with machine code for all programs at once if there is
+    `code` (fastcap.engine.MachineCode): frames read, and taken by any program; offsets of
     the first record and behind the last; damage or None; whether it is that the bytes end inside a
     record; frames that only `skipping` takes; wrong guesses inside; with `summary`,
     rows of what no program takes (struct fc_summary_row, one after the other); for each program
     frames matched with their earliest and latest time, and the records."""
-    cdef _Settings settings = _Settings(programs, layout, out_layout, limit, keep, rest, summary,
+    cdef _Settings settings = _Settings(programs, code, layout, out_layout, limit, keep, rest, summary,
                                         skipping, since_ns, until_ns, sample, link, cancel, memory)
     cdef int status
     with nogil:
@@ -129,12 +133,12 @@ def filter_range(int fd, uint64_t start, uint64_t stop, uint64_t size, bint gues
 
 
 def filter_bytes(const unsigned char[::1] data not None, *,
-                 tuple programs not None, layout, out_layout, uint64_t limit=NO_LIMIT,
+                 tuple programs not None, code=None, layout, out_layout, uint64_t limit=NO_LIMIT,
                  bint keep, bint rest=False, bint summary=False, NativeProgram skipping=None,
                  int64_t since_ns=FIRST_TIME, int64_t until_ns=LAST_TIME, int sample=0, int link=0,
                  Cancel cancel not None, Memory memory not None) -> tuple:
     """The same for bytes in memory that start with a record; offsets count from their start."""
-    cdef _Settings settings = _Settings(programs, layout, out_layout, limit, keep, rest, summary,
+    cdef _Settings settings = _Settings(programs, code, layout, out_layout, limit, keep, rest, summary,
                                         skipping, since_ns, until_ns, sample, link, cancel, memory)
     cdef size_t length = data.shape[0]
     cdef const unsigned char *at = &data[0] if length else NULL

@@ -1,6 +1,13 @@
+from typing import Protocol
+
 from typing_extensions import Buffer, Self
 
+class Code(Protocol):
+    @property
+    def address(self) -> int: ...
+
 INSTRUCTION_SIZE: int
+CODE_ABI: int
 
 class NativeProgram:
     def __new__(
@@ -10,5 +17,6 @@ class NativeProgram:
         wide_sets: tuple[tuple[int, bytes], ...] = (),
         patterns: tuple[bytes, ...] = (),
         tags_at: int = 0,
+        code: Code | None = None,
     ) -> Self: ...
     def run(self, frame: Buffer, wire_length: int) -> int: ...

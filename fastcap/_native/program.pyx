@@ -4,8 +4,10 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 
 from fastcap._native.csrc cimport (
+    FC_CODE_ABI,
     FC_ERROR_MEMORY,
     FC_ERROR_PROGRAM,
+    fc_code_run,
     fc_frame,
     fc_instruction,
     fc_pattern,
@@ -13,6 +15,7 @@ from fastcap._native.csrc cimport (
     fc_program_new,
     fc_program_run,
     fc_program_source,
+    fc_program_use,
     fc_ranges,
     fc_wide_ranges,
 )
@@ -21,6 +24,7 @@ from fastcap._native.status cimport check
 from fastcap.errors import ProgramError
 
 INSTRUCTION_SIZE = sizeof(fc_instruction)
+CODE_ABI = FC_CODE_ABI
 
 
 cdef class NativeProgram:
@@ -29,19 +33,20 @@ cdef class NativeProgram:
     `instructions` are packed fc_instruction (csrc/program.h); `sets` are pairs of native uint32,
     the first and the last number of each range, ascending and apart; `wide_sets` the width in
     bytes and such pairs big-endian; `patterns` bytes; `tags_at` where VLAN tags begin, or 0.
+    `code`: machine code that does the same for one frame (fastcap.engine.MachineCode).
 
     ProgramError for what breaks a rule, with the number of the instruction.
     """
 
     def __cinit__(self, bytes instructions, tuple sets=(), tuple wide_sets=(), tuple patterns=(),
-                  uint32_t tags_at=0):
+                  uint32_t tags_at=0, code=None):
         cdef size_t bad = 0
         cdef int status
         cdef const char *address = instructions
         cdef fc_program_source source
         if len(instructions) % sizeof(fc_instruction) != 0:
             raise ProgramError("the packed instructions end inside an instruction")
-        self._parts = (instructions, sets, wide_sets, patterns, tags_at)
+        self._parts = (instructions, sets, wide_sets, patterns, tags_at, code)
         source.instructions = <const fc_instruction *>address
         source.count = len(instructions) // sizeof(fc_instruction)
         source.tags_at = tags_at
@@ -71,6 +76,8 @@ cdef class NativeProgram:
             where = f"instruction {bad}" if bad < source.count else "its length or its sets"
             raise ProgramError(f"not a valid filter program: {where}")
         check(status)
+        if code is not None:
+            fc_program_use(self.c, <fc_code_run *><size_t>code.address)
 
     def __dealloc__(self):
         fc_program_free(self.c)

@@ -23,6 +23,7 @@ from fastcap.cli.flags import (
     ROTATE_SIZE,
     SIZE,
     Free,
+    engine_option,
     pressure_option,
     vlan_option,
     with_parent_option,
@@ -201,6 +202,7 @@ def _list_interfaces(ctx: click.Context, _param: click.Parameter, value: bool) -
     help="Of the files: octal.",
 )  # fmt: skip
 @vlan_option
+@engine_option
 @click.option(
     "-D",
     "--list-interfaces",

@@ -6,7 +6,7 @@ import click
 
 from fastcap.cli import exit_codes
 from fastcap.cli.expression import one_filter
-from fastcap.cli.flags import linktype_option, vlan_option
+from fastcap.cli.flags import engine_option, linktype_option, vlan_option
 from fastcap.cli.messages import say
 from fastcap.filter import Filter
 from fastcap.formats.linktypes import LONGEST_FRAME, name_of, number_of
@@ -42,6 +42,7 @@ from fastcap.formats.linktypes import LONGEST_FRAME, name_of, number_of
     help="What the program returns for a frame that it takes; 0: all.",
 )
 @vlan_option
+@engine_option
 @click.option("--json", "as_json", is_flag=True, help="Print tree and programs as one JSON object.")
 def command(
     words: tuple[str, ...],
@@ -51,6 +52,7 @@ def command(
     linktype: str,
     snaplen: int,
     vlan: str,
+    engine: str,
     as_json: bool,
 ) -> int:
     """Print the program of a filter in classic BPF, as tcpdump -d does.
@@ -62,9 +64,9 @@ def command(
     Without --live it is for frames in one piece that were not cut: classic BPF has no word for the
     captured length, and takes the length on the wire for it. What classic BPF cannot say becomes a
     superset, which takes more frames than the filter; fastcap then decides with a program of its
-    own. That is said on standard error.
+    own. That is said on standard error. --json also says which engine runs it in user space.
     """
-    filter = Filter(one_filter(words, filter_file), _linktype(linktype), vlan)
+    filter = Filter(one_filter(words, filter_file), _linktype(linktype), vlan, engine)
     lowered = filter.classic(snaplen or LONGEST_FRAME, live=live)
     if as_json:
         _print_json(filter, snaplen or LONGEST_FRAME)
@@ -93,6 +95,7 @@ def _print_json(compiled: Filter, snaplen: int) -> None:
 
     live = compiled.classic(snaplen, live=True)
     file = compiled.classic(snaplen, live=False)
+    engine = compiled.runs_in()
     print(
         json.dumps(
             {
@@ -117,6 +120,7 @@ def _print_json(compiled: Filter, snaplen: int) -> None:
                     "exact": file.exact,
                 },
                 "bytes_needed": compiled.bytes_needed,
+                "engine": {"name": engine.name, "why": engine.why},
             }
         )
     )

@@ -9,7 +9,14 @@ import click
 
 from fastcap.cli import exit_codes
 from fastcap.cli.expression import read_filter
-from fastcap.cli.flags import SIZE, files_from_option, jobs_option, outputs_of, vlan_option
+from fastcap.cli.flags import (
+    SIZE,
+    engine_option,
+    files_from_option,
+    jobs_option,
+    outputs_of,
+    vlan_option,
+)
 from fastcap.cli.messages import say
 from fastcap.cli.progress import progress_bar
 from fastcap.errors import InputError, UsageError
@@ -103,7 +110,9 @@ _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
     help="stop: use a damaged input up to the damage, then go on with the next.",
 )
 @vlan_option
+@engine_option
 @click.option("--force", is_flag=True, help="Replace OUT where it exists.")
+@click.option("-v", "--verbose", is_flag=True, help="Say who ran the filter, and why.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object.")
 def command(
     words: tuple[str, ...],
@@ -121,6 +130,7 @@ def command(
     sample: str | None,
     snaplen: int | None,
     as_json: bool,
+    verbose: bool,
     **options: Any,
 ) -> int:
     """Keep the frames of captures that a filter takes, in the order of the inputs.
@@ -158,7 +168,7 @@ def command(
         with progress_bar() as progress:
             inputs = [*words, *names]
             result = split_files(outputs, inputs, rest=rest, progress=progress, **options)
-        status = _report(result, count, as_json)
+        status = _report(result, count, as_json, verbose)
         for segment in () if as_json else result.outputs[:_MOST_SHOWN]:
             say(f"{segment.span.frames:,} frames, {segment.bytes:,} bytes in {segment.path}")
         if not as_json and len(result.outputs) > _MOST_SHOWN:
@@ -176,7 +186,7 @@ def command(
             )  # fmt: skip
         except InputError as error:
             raise _with_quoting_hint(error, words, bool(expression or filter_file)) from error
-    return _report(result, count, as_json)
+    return _report(result, count, as_json, verbose)
 
 
 command.help = (command.help or "").replace("FIELD_NAMES", field_names("\n      "))
@@ -236,7 +246,7 @@ def _with_quoting_hint(error: InputError, words: tuple[str, ...], given: bool) -
     return InputError(f"{error}; is the filter quoted? fastcap filter '{quoted}' …")
 
 
-def _report(result: FilterResult, count: bool, as_json: bool) -> int:
+def _report(result: FilterResult, count: bool, as_json: bool, verbose: bool) -> int:
     if result.reader_left:
         say("whoever read the output closed it before the end")
         return exit_codes.OK
@@ -245,6 +255,8 @@ def _report(result: FilterResult, count: bool, as_json: bool) -> int:
             say(f"{report.path}: damaged {damage}")
     for note in result.notes:
         say(note)
+    if verbose:
+        say(f"engine {result.engine}")
     if as_json:
         import json
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import click
 
+from fastcap.engine import ENGINES
 from fastcap.errors import UsageError
 from fastcap.language.lower import VLAN_MODES
 from fastcap.postfilter import MOST_JOBS
@@ -130,6 +131,14 @@ vlan_option = click.option(
     show_default=True,
     help="wire: filters see VLAN tags as they were on the wire. skip: pcap-filter text and field "
     "names see frames without them, at any depth.",
+)
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="auto",
+    show_default=True,
+    help="Who runs filters in user space. jit: machine code, by fastcap-jit; auto: that where it "
+    "is installed; interpreter: the same results, slower.",
 )
 linktype_option = click.option(
     "-y",

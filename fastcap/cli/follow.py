@@ -14,6 +14,7 @@ from fastcap.cli import exit_codes
 from fastcap.cli.flags import (
     MODE,
     SIZE,
+    engine_option,
     jobs_option,
     outputs_of,
     pressure_option,
@@ -131,6 +132,7 @@ class _Number(click.FloatRange):
     "hour beside PATH, .csv or .parquet.",
 )
 @vlan_option
+@engine_option
 @click.option("--once", is_flag=True, help="End when nothing waits any more.")
 @click.option("-Z", "--user", metavar="NAME", help="Run as user NAME.")
 @click.option("--group", metavar="NAME", help="Give the outputs to group NAME.")

@@ -13,6 +13,7 @@ import click
 from fastcap.cli import capture, follow
 from fastcap.cli.messages import say
 from fastcap.cli.terminal import Terminal
+from fastcap.engine import wanted
 from fastcap.errors import OutputError, UsageError
 from fastcap.outputs import refusal
 from fastcap.pipeline.originals import DELETE
@@ -107,8 +108,8 @@ def _run(**options: Any) -> int:
     other goes on meanwhile. EXPR is the capture's filter. A file in the spool goes to each --to
     whose filter takes frames of it, and is deleted then (--original keep leaves it). Without -C and
     -G files end at 1 GiB; without --keep-free 1% of the disk is kept free by deleting the oldest
-    files, filtered or not, which is counted as a loss. --user, --group, --mode and --vlan are for
-    both.
+    files, filtered or not, which is counted as a loss. --user, --group, --mode, --vlan and
+    --engine are for both.
 
     SIGINT and SIGTERM end the capture, then what is filtered; SIGHUP ends the files that are
     written; SIGUSR1 prints the counts. Exit status 3: frames were lost.
@@ -153,6 +154,7 @@ def _run(**options: Any) -> int:
 
 def _check(options: dict[str, Any]) -> None:
     """What neither half would refuse, or not for the reason that counts here."""
+    wanted(options["engine"])
     if options["interface"] is None:
         raise UsageError("no interface: -i IFACE (fastcap capture -D lists them)")
     if not options["to"]:

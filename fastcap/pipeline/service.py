@@ -307,6 +307,7 @@ class Service:
             "spool": self.settings.spool,
             "jobs": self.settings.jobs,
             "vlan": self.settings.vlan,
+            "engine": self.settings.engine,
             "filters": base64.b64encode(pickle.dumps(self.filters)).decode(),
             "folder": os.getcwd(),
             "gives_back": self.settings.original != DELETE,

@@ -38,6 +38,7 @@ class Settings(NamedTuple):
     grace: float = DEFAULT_GRACE
     summary: str | None = None
     vlan: str = "wire"
+    engine: str = "auto"
     once: bool = False
     numbered: bool = False
     permissions: Permissions = Permissions()
@@ -67,7 +68,7 @@ class Settings(NamedTuple):
     def filters(self) -> list[Filter]:
         """One for each output, for Ethernet: files say their link type only when they come, but
         sets from files are read once. FilterError, UsageError."""
-        return [Filter(text, ETHERNET, self.vlan) for _, text in self.outputs]
+        return [Filter(text, ETHERNET, self.vlan, self.engine) for _, text in self.outputs]
 
     def options_of(self, one: Filter) -> str:
         """What changes the meaning of a filter besides its text."""

@@ -63,6 +63,7 @@ class Worker:
     def __init__(self, told: dict[str, Any]) -> None:
         self.jobs: int = told["jobs"]
         self.vlan: str = told["vlan"]
+        self.engine: str = told["engine"]
         self.spool: str = told["spool"]
         self.gives_back: bool = told["gives_back"]
         self.has_summary: bool = told["summary"]
@@ -123,7 +124,9 @@ class Worker:
     def _filters_for(self, source: Source) -> list[Filter]:
         linktype = linktype_of(source)
         if linktype not in self._filters:
-            self._filters[linktype] = [Filter(text, linktype, self.vlan) for text in self.texts]
+            self._filters[linktype] = [
+                Filter(text, linktype, self.vlan, self.engine) for text in self.texts
+            ]
         return self._filters[linktype]
 
     def _report(self, result: FilterResult) -> dict[str, Any]:
