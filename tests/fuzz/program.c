@@ -12,6 +12,9 @@
 
 #include "../c/reference.h"
 #include "target.h"
+#ifdef FC_MACHINE_CODE
+#include "../jit/check_code.h"
+#endif
 
 enum { MOST_SETS = 3, MOST_VALUES = 32, MOST_INSTRUCTIONS = 128, MOST_FRAME = 96 };
 
@@ -136,6 +139,45 @@ static void check_group(const struct fc_program *program, const uint8_t *bytes, 
     }
 }
 
+#ifdef FC_MACHINE_CODE
+/* The same program three times in one function: what one finds out, the next one knows. */
+static void check_judge(const struct fc_program_source *source, const struct fc_program *program,
+                        const uint8_t *bytes, uint32_t length, uint32_t wire) {
+    const struct fc_program_source sources[] = {*source, *source, *source};
+    struct fc_jit *code = fc_jit_new(sources, 3, true);
+    HOLDS(code != NULL);
+    for (uint32_t i = 0; i <= length; i++) {
+        uint8_t *at = memory_end() - length;
+        if (length > 0)
+            memcpy(at, bytes, length);
+        if (i < length)
+            at[i] ^= (uint8_t)(1 + i);
+        const uint8_t *const pointer = at;
+        const struct fc_frame frame = {.bytes = at, .captured = length, .wire = wire};
+        if (fc_program_tags_at(program) != 0 &&
+            fc_frame_find_tags(&frame, fc_program_tags_at(program)).wire != 0)
+            continue;
+        const struct fc_code_group group = {&pointer, &length, &wire, UINT32_MAX};
+        uint64_t taken[3] = {0};
+        judge_of(code)(&group, 1, taken);
+        for (size_t p = 0; p < 3; p++)
+            HOLDS(taken[p] == (fc_program_run(program, &frame) != 0));
+    }
+    fc_jit_free(code);
+}
+
+static void check_code(const struct fc_program_source *source, const struct fc_program *program,
+                       const uint8_t *bytes, uint32_t length, uint32_t wire) {
+    struct fc_jit *code = fc_jit_new(source, 1, false);
+    HOLDS((code != NULL) == (program != NULL));
+    for (uint32_t captured = 0; code != NULL && captured <= length; captured++)
+        HOLDS(runs_alike(program, run_of(code), bytes, captured, wire));
+    fc_jit_free(code);
+    if (program != NULL)
+        check_judge(source, program, bytes, length, wire);
+}
+#endif
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct input input = {.at = data, .left = size};
     uint8_t flags = take_byte(&input);
@@ -192,6 +234,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check_group(program, frame, (uint32_t)length, (uint32_t)length, wire);
         check_group(program, frame, (uint32_t)length, (uint32_t)length / 2, wire);
     }
+#ifdef FC_MACHINE_CODE
+    check_code(&source, program, frame, (uint32_t)length, wire);
+#endif
     fc_program_free(program);
     free(instructions);
     free(frame);

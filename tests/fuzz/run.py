@@ -14,6 +14,11 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT))
+from tests.jit import library  # noqa: E402 - run as a file, only its own directory is on the path
+
+MACHINE_CODE = ROOT / "tests" / "jit" / "fuzz_programs.c"  # programs again, with machine code
+CORPORA = {MACHINE_CODE.stem: "program"}
 FLAGS = [
     "-std=c11",
     "-g",
@@ -50,14 +55,17 @@ def why_not(folder: Path) -> str | None:
 def build(source: Path, folder: Path) -> Path:
     binary = folder / source.stem
     core = sorted(map(str, (ROOT / "csrc").glob("*.c")))
-    subprocess.run(["clang", *FLAGS, "-pthread", str(source), *core, "-o", str(binary)], check=True)
+    linked = (library.build(folder) or []) if source == MACHINE_CODE else []
+    subprocess.run(
+        ["clang", *FLAGS, "-pthread", str(source), *core, *linked, "-o", str(binary)], check=True
+    )
     return binary
 
 
 def run(source: Path, folder: Path, seconds: int) -> bool:
     """True where the target found nothing."""
     corpus = folder / f"{source.stem}-corpus"
-    shutil.copytree(HERE / "corpus" / source.stem, corpus)
+    shutil.copytree(HERE / "corpus" / CORPORA.get(source.stem, source.stem), corpus)
     binary = build(source, folder)
     print(f"{source.stem}: {seconds} s", flush=True)
     command = [
@@ -77,6 +85,10 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", help="names of targets (all of them)")
     chosen = parser.parse_args()
     sources = sorted(HERE.glob("*.c"))
+    if shutil.which("cargo") is not None:
+        sources.append(MACHINE_CODE)
+    else:
+        print("no cargo here: machine code is left out")
     unknown = set(chosen.targets) - {source.stem for source in sources}
     if unknown:
         print(f"no such target: {', '.join(sorted(unknown))}")

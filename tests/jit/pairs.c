@@ -3,20 +3,14 @@
  * Random valid programs on random frames: machine code and the interpreter agree. Frames end where
  * memory ends, so that a byte too much is a crash. pairs SEED COUNT.
  */
-#include "machine_code.h"
+#include "check_code.h"
 #include "programs.h"
-
-#include <stdio.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 enum {
     PROGRAMS = 4, /* judged together, at most */
     FRAMES = 64,
     TURN = 16, /* frames that a program runs on alone, besides */
 };
-
-static uint8_t *memory_end;
 
 static void fail(const char *what, const struct fc_instruction *instructions, size_t count) {
     printf("%s\n", what);
@@ -25,15 +19,6 @@ static void fail(const char *what, const struct fc_instruction *instructions, si
                instructions[i].flags, instructions[i].k, instructions[i].on_true,
                instructions[i].on_false);
     exit(1);
-}
-
-static void make_end(void) {
-    long page = sysconf(_SC_PAGESIZE);
-    uint8_t *pages =
-        mmap(NULL, (size_t)page * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED || mprotect(pages + page, (size_t)page, PROT_NONE) < 0)
-        exit(2);
-    memory_end = pages + page;
 }
 
 /* Bytes that often are what programs look for. */
@@ -78,29 +63,6 @@ static void make(struct random_program *made) {
         fail("a random program is not valid", made->instructions, count);
 }
 
-/* The frame at the end of memory, alone: in one piece, and with its tag apart. */
-static void check_run(const struct random_program *made, fc_code_run *run, const uint8_t *frame,
-                      uint32_t length) {
-    static const struct fc_frame_tags no_tags = {0};
-    uint8_t *end = memory_end - length;
-    memcpy(end, frame, length);
-    struct fc_frame whole = {.bytes = end, .captured = length, .wire = length + random_below(3)};
-    uint32_t expected = fc_program_run(made->program, &whole);
-    struct fc_frame_tags tags = no_tags;
-    if (fc_program_tags_at(made->program) != 0)
-        tags = fc_frame_find_tags(&whole, fc_program_tags_at(made->program));
-    if (run(&whole, &tags) != expected)
-        fail("a frame alone", made->instructions, made->source.count);
-    if (length < 16)
-        return;
-    whole.tagged = true;
-    whole.bytes = end + 4;
-    memcpy(whole.tag, frame + 12, 4);
-    memcpy(end + 4, frame, 12);
-    if (run(&whole, &tags) != expected)
-        fail("a frame whose tag is apart", made->instructions, made->source.count);
-}
-
 static void check_judge(struct random_program *all, uint32_t count, fc_code_judge *judge) {
     static uint8_t bytes[FRAMES][256];
     const uint8_t *pointers[FRAMES];
@@ -136,7 +98,6 @@ int main(int argc, char **argv) {
     static struct random_program all[PROGRAMS];
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 100000;
     random_seed(argc > 1 ? strtoull(argv[1], NULL, 10) : 1);
-    make_end();
     for (uint64_t pairs = 0; pairs < count;) {
         uint32_t programs = 1 + random_below(PROGRAMS);
         struct fc_program_source sources[PROGRAMS];
@@ -148,25 +109,20 @@ int main(int argc, char **argv) {
         struct fc_jit *judge = fc_jit_new(sources, programs, true);
         if (run == NULL || judge == NULL)
             fail("refused", all[0].instructions, all[0].source.count);
-        fc_code_run *run_code = NULL;
-        fc_code_judge *judge_code = NULL;
-        const void *function = fc_jit_function(run);
-        memcpy(&run_code, &function, sizeof function);
-        function = fc_jit_function(judge);
-        memcpy(&judge_code, &function, sizeof function);
         for (uint32_t turn = 0; turn < TURN; turn++) {
             uint8_t frame[256];
             uint32_t length = random_frame(frame);
-            check_run(&all[0], run_code, frame, length);
+            if (!runs_alike(all[0].program, run_of(run), frame, length, length + random_below(3)))
+                fail("a frame alone", all[0].instructions, all[0].source.count);
             pairs++;
         }
-        check_judge(all, programs, judge_code);
+        check_judge(all, programs, judge_of(judge));
         pairs += (uint64_t)FRAMES * programs;
         fc_jit_free(run);
         fc_jit_free(judge);
         for (uint32_t p = 0; p < programs; p++)
             fc_program_free(all[p].program);
     }
-    printf("pairs agree\n");
+    printf("%llu pairs agree\n", (unsigned long long)count);
     return 0;
 }
