@@ -40,6 +40,7 @@ FILTERS = (
     "portrange 1-1000",
     "ip6 protochain 6",
     "len > 80 and greater 10",
+    " or ".join(f"host 10.0.0.{i}" for i in range(30)),
 )
 
 

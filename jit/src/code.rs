@@ -2,7 +2,7 @@
 //! it looks at, and frees both when it goes. Whoever runs it keeps it.
 
 use crate::program::{Invalid, Program, Source};
-use crate::translate::{Kind, Translator};
+use crate::translate::{Kind, LONG, Translator};
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{AbiParam, Function, Signature, UserFuncName};
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -16,8 +16,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub const ABI: u32 = 1;
 /// Outputs of one call.
 pub const MOST_PROGRAMS: usize = 256;
-/// Programs with more operations are translated without the optimisations that take long.
-const LONG: usize = 512;
 
 /// Why there is no machine code.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Filter programs: their parts, and the rules that every one must keep before it is translated.
 //! The rules are those of `csrc/program.c`, and the tests of both read the same vectors.
 
-use crate::instruction::{Instruction, MEMORY, Operand, Operation, SKIPS_TAGS};
+use crate::instruction::{Comparison, Instruction, MEMORY, Operand, Operation, SKIPS_TAGS};
 use crate::tables::{NumberSet, Patterns, WideSet};
 
 /// Instructions of the longest program that is valid.
@@ -10,6 +10,8 @@ pub const LONGEST: usize = 16_777_216;
 pub const MOST_SETS: usize = 65_536;
 /// Bytes.
 pub const LONGEST_PATTERN: usize = 1024;
+/// Tests for equality that a set replaces.
+const MANY: usize = 8;
 /// Bytes of a number in a wide set.
 pub const WIDEST: usize = 16;
 
@@ -100,6 +102,48 @@ fn tables_are_valid(source: &Source) -> bool {
         && source.patterns.iter().all(|p| !p.is_empty() && p.len() <= LONGEST_PATTERN)
 }
 
+/// The constant, and both targets, of a test for equality.
+fn equal(operation: &Operation) -> Option<(u32, u32, u32)> {
+    match *operation {
+        Operation::Compare {
+            how: Comparison::Equal,
+            operand: Operand::K(k),
+            on_true,
+            on_false,
+        } => Some((k, on_true, on_false)),
+        _ => None,
+    }
+}
+
+/// Tests for equality one behind the other that lead to one place, as libpcap makes them of many
+/// hosts, become one look-up; those inside stay, for jumps that lead to them.
+fn join_equals(operations: &mut [Operation], sets: &mut Vec<NumberSet>) {
+    let mut at = 0;
+    while at < operations.len() {
+        let mut values = Vec::new();
+        let mut end = at;
+        let goal = equal(&operations[at]).map(|first| first.1);
+        let mut last = 0;
+        while let Some((k, on_true, on_false)) = operations.get(end).and_then(equal) {
+            if Some(on_true) != goal || (end > at && last as usize != end) {
+                break;
+            }
+            values.push(k);
+            last = on_false;
+            end += 1;
+        }
+        if values.len() >= MANY {
+            values.sort_unstable();
+            values.dedup();
+            let ranges: Vec<_> = values.into_iter().map(|value| (value, value)).collect();
+            let on_true = goal.expect("there are some");
+            operations[at] = Operation::InSet { set: sets.len(), on_true, on_false: last };
+            sets.push(NumberSet::new(&ranges));
+        }
+        at = end.max(at + 1);
+    }
+}
+
 impl Program {
     /// Checks a source, by the same rules as `fc_program_new`.
     pub fn new(source: &Source) -> Result<Program, Invalid> {
@@ -115,9 +159,11 @@ impl Program {
             }
             operations.push(operation);
         }
+        let mut sets = source.sets.iter().map(|ranges| NumberSet::new(ranges)).collect();
+        join_equals(&mut operations, &mut sets);
         Ok(Program {
             operations,
-            sets: source.sets.iter().map(|ranges| NumberSet::new(ranges)).collect(),
+            sets,
             wide_sets: source.wide_sets.iter().map(|(w, p)| WideSet::new(*w, p)).collect(),
             patterns: Patterns::new(&source.patterns),
         })

@@ -31,6 +31,8 @@ const REACH: u64 = 128;
 /// States of one place in a program, and of all places, where specialisation goes on.
 const MOST_STATES: usize = 16;
 const MOST_BLOCKS: usize = 3000;
+/// Operations of programs that are not specialised: it would take longer than it gains.
+pub const LONG: usize = 512;
 /// Before a program's first operation, and where its run ends with 0.
 const ENTRY: u32 = u32::MAX;
 const REJECT: u32 = u32::MAX - 1;
@@ -109,6 +111,7 @@ pub struct Translator<'a, 'b> {
     analyses: Vec<Analysis>,
     kind: Kind,
     reach: u64,
+    is_long: bool,
     nodes: HashMap<Node, Block>,
     counts: HashMap<(Way, usize, u32), usize>,
     pending: Vec<(Block, Node)>,
@@ -166,12 +169,14 @@ impl<'a, 'b> Translator<'a, 'b> {
         let call_conv = b.func.signature.call_conv;
         let variables = [I32, I32, I64, I64, I64].map(|kind| b.declare_var(kind));
         let signatures = signatures(b, call_conv);
+        let is_long = programs.iter().map(|one| one.operations.len()).sum::<usize>() > LONG;
         let mut made = Translator {
             analyses: programs.iter().map(|program| Analysis::new(&program.operations)).collect(),
             b,
             programs,
             kind,
-            reach: reach_of(programs),
+            reach: if is_long { 0 } else { reach_of(programs) },
+            is_long,
             nodes: HashMap::new(),
             counts: HashMap::new(),
             pending: Vec::new(),
@@ -336,7 +341,8 @@ impl<'a, 'b> Translator<'a, 'b> {
             self.counts.get(&(node.way, node.program, node.at)).is_some_and(|n| *n >= MOST_STATES)
                 || self.nodes.len() >= MOST_BLOCKS;
         let back = !special && analysis.is_back(at);
-        if (many || back || node.way != Way::Fast) && !self.nodes.contains_key(node) {
+        let plain = self.is_long || back || node.way != Way::Fast;
+        if (many || plain) && !self.nodes.contains_key(node) {
             node.state.facts = Facts::default();
             if a {
                 node.state.a = Known::Dynamic;
