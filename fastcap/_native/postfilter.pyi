@@ -2,7 +2,7 @@ from typing_extensions import Buffer
 
 from fastcap._native.cancel import Cancel
 from fastcap._native.memory import Memory, NativeBytes
-from fastcap._native.program import Code, NativeProgram
+from fastcap._native.program import NativeProgram, _Code
 from fastcap.formats.pcap import Layout
 
 NO_LIMIT: int
@@ -22,7 +22,7 @@ def filter_range(
     guess: bool,
     *,
     programs: tuple[NativeProgram | None, ...],
-    code: Code | None = None,
+    code: _Code | None = None,
     layout: Layout,
     out_layout: Layout,
     limit: int = 0xFFFFFFFFFFFFFFFF,
@@ -41,7 +41,7 @@ def filter_bytes(
     data: Buffer,
     *,
     programs: tuple[NativeProgram | None, ...],
-    code: Code | None = None,
+    code: _Code | None = None,
     layout: Layout,
     out_layout: Layout,
     limit: int = 0xFFFFFFFFFFFFFFFF,

@@ -2,7 +2,7 @@ from typing import Protocol
 
 from typing_extensions import Buffer, Self
 
-class Code(Protocol):
+class _Code(Protocol):
     @property
     def address(self) -> int: ...
 
@@ -17,6 +17,6 @@ class NativeProgram:
         wide_sets: tuple[tuple[int, bytes], ...] = (),
         patterns: tuple[bytes, ...] = (),
         tags_at: int = 0,
-        code: Code | None = None,
+        code: _Code | None = None,
     ) -> Self: ...
     def run(self, frame: Buffer, wire_length: int) -> int: ...

@@ -170,11 +170,12 @@ def runs() -> None:
     gives(in_set, ("00000004", 4, 0), ("00000005", 4, 1), ("00000007", 4, 1), ("00000008", 4, 0),
           tables="set=5-7")  # fmt: skip
     # tests one behind the other that lead to one place; and a way into the middle of them
-    chain = tuple((0x15, 0, 10 * n, 11 - n, 0) for n in range(12))
+    chain = tuple((0x15, 0, 10 * n, 12 - n, 0) for n in range(12))
     gives(((0x30, 0, 0, 0, 0), *chain, reject, (0x06, 0, 1, 0, 0)),
           ("00", 1, 1), ("6e", 1, 1), ("32", 1, 1), ("33", 1, 0), ("78", 1, 0))  # fmt: skip
     gives(((0x30, 0, 0, 0, 0), (0x25, 0, 50, 6, 0), *chain, reject, (0x06, 0, 1, 0, 0)),
-          ("00", 1, 1), ("6e", 1, 1), ("32", 1, 1), ("3c", 1, 1), ("47", 1, 0), ("05", 1, 0))  # fmt: skip
+          ("00", 1, 1), ("6e", 1, 1), ("32", 1, 1), ("3c", 1, 1), ("47", 1, 0),
+          ("05", 1, 0))  # fmt: skip
     # wide numbers and patterns
     gives(((0x00, 0, 1, 0, 0), (0x115, 0, 0, 0, 1), (0x06, 0, 1, 0, 0), reject),
           ("00010203", 4, 1), ("00010205", 4, 0), ("000102", 3, 0),
