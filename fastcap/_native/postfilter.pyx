@@ -117,14 +117,15 @@ def filter_range(int fd, uint64_t start, uint64_t stop, uint64_t size, bint gues
                  bint keep, bint rest=False, bint summary=False, NativeProgram skipping=None,
                  int64_t since_ns=FIRST_TIME, int64_t until_ns=LAST_TIME, int sample=0, int link=0,
                  Cancel cancel not None, Memory memory not None) -> tuple:
-    """fc_postfilter_range (csrc/postfilter.h), with machine code for all programs at once if there is
-    `code` (fastcap.engine.MachineCode): frames read, and taken by any program; offsets of
+    """fc_postfilter_range (csrc/postfilter.h), with machine code for all programs at once if there
+    is `code` (fastcap.engine.MachineCode): frames read, and taken by any program; offsets of
     the first record and behind the last; damage or None; whether it is that the bytes end inside a
     record; frames that only `skipping` takes; wrong guesses inside; with `summary`,
     rows of what no program takes (struct fc_summary_row, one after the other); for each program
     frames matched with their earliest and latest time, and the records."""
-    cdef _Settings settings = _Settings(programs, code, layout, out_layout, limit, keep, rest, summary,
-                                        skipping, since_ns, until_ns, sample, link, cancel, memory)
+    cdef _Settings settings = _Settings(programs, code, layout, out_layout, limit, keep, rest,
+                                        summary, skipping, since_ns, until_ns, sample, link,
+                                        cancel, memory)
     cdef int status
     with nogil:
         status = fc_postfilter_range(&settings.c, fd, start, stop, size, guess, &settings.result)
@@ -138,8 +139,9 @@ def filter_bytes(const unsigned char[::1] data not None, *,
                  int64_t since_ns=FIRST_TIME, int64_t until_ns=LAST_TIME, int sample=0, int link=0,
                  Cancel cancel not None, Memory memory not None) -> tuple:
     """The same for bytes in memory that start with a record; offsets count from their start."""
-    cdef _Settings settings = _Settings(programs, code, layout, out_layout, limit, keep, rest, summary,
-                                        skipping, since_ns, until_ns, sample, link, cancel, memory)
+    cdef _Settings settings = _Settings(programs, code, layout, out_layout, limit, keep, rest,
+                                        summary, skipping, since_ns, until_ns, sample, link,
+                                        cancel, memory)
     cdef size_t length = data.shape[0]
     cdef const unsigned char *at = &data[0] if length else NULL
     cdef int status
