@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 C_FILES := $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] tests/jit/*.[ch] tests/live/*.c \
 	tests/faults/*.c benches/*.c)
 CARGO := $(shell command -v cargo)
-CRATE := jit/Cargo.toml jit/Cargo.lock jit/pyproject.toml jit/fastcap_jit.pyi $(wildcard jit/src/*.rs)
+CRATE := jit/Cargo.toml jit/Cargo.lock jit/pyproject.toml jit/fastcap_jit.pyi $(wildcard jit/src/*.rs jit/src/*/*.rs)
 BUILT := $(VENV)/built $(VENV)/machine-code
 
 .PHONY: demo test lint format bench sanitize fuzz clean

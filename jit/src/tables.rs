@@ -8,6 +8,11 @@ pub const FEW: usize = 6;
 const ROOTS: usize = 1024;
 const MOST_IN_LIST: usize = 16;
 const WORDS: usize = 1024;
+/// Numbers of a set that has a bit for each, by a hash, and how many bits to choose from.
+const MOST_HASHED: u64 = 1 << 16;
+const BITS_EACH: u64 = 8;
+/// Spreads a number over the upper bits (Knuth, TAOCP 3, 6.4).
+pub const SPREAD: u32 = 0x9e37_79b1;
 
 /// Which numbers below one upper half are in a set.
 enum Part {
@@ -24,6 +29,7 @@ pub struct NumberSet {
     before: Box<[u32; ROOTS]>,
     parts: Vec<Part>,
     low: Option<Box<[u64; WORDS]>>,
+    hashed: Vec<u64>,
 }
 
 /// How machine code looks up a number.
@@ -32,6 +38,9 @@ pub enum LookUp<'a> {
     Few(&'a [(u32, u32)]),
     /// By a bit for each number below 65,536; no other is in the set.
     Low(*const u64),
+    /// By the bit of its hash, [`SPREAD`] times it, shifted right by so much, and where that is set
+    /// by [`NumberSet::has`].
+    Hashed(*const u64, u32),
     /// By a bit for each upper half, and where that is set by [`NumberSet::has`].
     Roots(*const u64),
 }
@@ -45,6 +54,7 @@ impl NumberSet {
             before: Box::new([0; ROOTS]),
             parts: Vec::new(),
             low: None,
+            hashed: Vec::new(),
         };
         if ranges.len() <= FEW {
             return set;
@@ -56,7 +66,27 @@ impl NumberSet {
             return set;
         }
         set.make_parts();
+        set.make_hashed();
         set
+    }
+
+    /// Where networks are in it they are too many, and their upper halves tell enough.
+    fn make_hashed(&mut self) {
+        let count = self.ranges.iter().map(|range| u64::from(range.1 - range.0) + 1).sum::<u64>();
+        if count > MOST_HASHED {
+            return;
+        }
+        let bits = (count * BITS_EACH).next_power_of_two().max(64);
+        self.hashed = vec![0; (bits / 64) as usize];
+        let shift = self.shift();
+        for value in self.ranges.iter().flat_map(|range| range.0..=range.1) {
+            let hash = value.wrapping_mul(SPREAD) >> shift;
+            self.hashed[(hash >> 6) as usize] |= 1 << (hash & 63);
+        }
+    }
+
+    fn shift(&self) -> u32 {
+        32 - (64 * self.hashed.len()).trailing_zeros()
     }
 
     fn make_parts(&mut self) {
@@ -88,6 +118,8 @@ impl NumberSet {
             LookUp::Few(&self.ranges)
         } else if let Some(bits) = &self.low {
             LookUp::Low(bits.as_ptr())
+        } else if !self.hashed.is_empty() {
+            LookUp::Hashed(self.hashed.as_ptr(), self.shift())
         } else {
             LookUp::Roots(self.any.as_ptr())
         }
@@ -101,7 +133,7 @@ impl NumberSet {
                 let bits = self.low.as_ref().map_or(0, |bits| bits[(value as usize & 0xffff) >> 6]);
                 value <= 0xffff && bits >> (value & 63) & 1 != 0
             }
-            LookUp::Roots(_) => self.part_has(value),
+            LookUp::Hashed(..) | LookUp::Roots(_) => self.part_has(value),
         }
     }
 
