@@ -27,6 +27,7 @@ from fastcap._native.capture import (
 from fastcap.account import Account
 from fastcap.clock import Clock
 from fastcap.disk import ON_FULL, Disk
+from fastcap.engine import Engine
 from fastcap.errors import FastcapError, InputError, OutputError, UsageError
 from fastcap.events import STANDARD_OUTPUT, Events
 from fastcap.filter import Filter
@@ -420,6 +421,7 @@ class Capture:
         self.kernel_filter = lowered
         if lowered.exact:
             return _Plan(direction, snaplen, instructions, None, count_rejected)
+        self.notes += filter.runs_in().notes()
         counts = count_rejected and len(lowered.instructions) > 1
         return _Plan(direction, lowered.snaplen, instructions, filter.translated, counts)
 
@@ -478,6 +480,13 @@ class Capture:
             return "kernel"
         alone = len(self.kernel_filter.instructions) == 1
         return "user space" if alone else "kernel, then user space"
+
+    @property
+    def engine(self) -> Engine | None:
+        """Who runs the filter in user space; None where the kernel decides all."""
+        if self.filter is None or self.filter_runs_in in (None, "kernel"):
+            return None
+        return self.filter.runs_in()
 
     # ---- Running ------------------------------------------------------------------------------
 

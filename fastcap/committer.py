@@ -92,8 +92,7 @@ class Run:
         self.out_header = _out_header(sources, snaplen)
         self.result = FilterResult([InputReport(s.name, s.header) for s in sources])
         self.result.engine = self.engine
-        if self.engine.defect:
-            self.result.notes.append(f"machine code: {self.engine.why}; the interpreter filters")
+        self.result.notes += self.engine.notes()
         self.result.summary = {} if summary else None
         self.passed_over: list[str] = []
         self.bytes_done = 0

@@ -33,6 +33,13 @@ class Engine(NamedTuple):
     def __str__(self) -> str:
         return f"{self.name}: {self.why}" if self.why else self.name
 
+    def as_json(self) -> dict[str, str]:
+        return {"name": self.name, "why": self.why}
+
+    def notes(self) -> list[str]:
+        """What the user should see though nobody asked."""
+        return [f"machine code: {self.why}; the interpreter filters"] if self.defect else []
+
 
 class MachineCode:
     """Machine code for programs: of one for single frames, or with `judge` of several for groups of

@@ -75,7 +75,7 @@ class Filter:
 
     def runs_in(self) -> Engine:
         """Who runs the filter, where that is in user space, and why."""
-        return machine_code([self.program], self.engine, judge=True)[1]
+        return machine_code([self.program], self.engine, judge=False)[1]
 
     def matches(self, frame: Buffer, wire_length: int | None = None) -> bool:
         """Whether the filter takes a frame, given as bytes or anything with the buffer protocol.

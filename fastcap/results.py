@@ -110,7 +110,7 @@ class FilterResult(_Record):
             "bytes_read": self.bytes_read,
             "bytes_written": self.bytes_written,
             "elapsed_s": self.elapsed_s,
-            "engine": {"name": self.engine.name, "why": self.engine.why},
+            "engine": self.engine.as_json(),
             "inputs": [report.as_json() for report in self.inputs],
             "outputs": [segment.as_json() for segment in self.outputs],
         }

@@ -456,6 +456,7 @@ def _print_json(capture: Capture, segments: Collection[Segment]) -> None:
                 "slice": str(capture.slice) if capture.slice else None,
                 "filter": capture.filter.expression if capture.filter else None,
                 "filter_runs_in": capture.filter_runs_in,
+                "engine": capture.engine.as_json() if capture.engine else None,
                 "elapsed_s": capture.elapsed_s,
                 "balances": capture.balances,
                 "account": capture.account().as_json(),

@@ -95,7 +95,6 @@ def _print_json(compiled: Filter, snaplen: int) -> None:
 
     live = compiled.classic(snaplen, live=True)
     file = compiled.classic(snaplen, live=False)
-    engine = compiled.runs_in()
     print(
         json.dumps(
             {
@@ -120,7 +119,7 @@ def _print_json(compiled: Filter, snaplen: int) -> None:
                     "exact": file.exact,
                 },
                 "bytes_needed": compiled.bytes_needed,
-                "engine": {"name": engine.name, "why": engine.why},
+                "engine": compiled.runs_in().as_json(),
             }
         )
     )

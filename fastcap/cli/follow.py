@@ -212,7 +212,15 @@ def command(
     finally:
         terminal.close()
     if as_json:
-        print(json.dumps({**service.counts.as_json(), "outputs": service.outputs_as_json()}))
+        print(
+            json.dumps(
+                {
+                    **service.counts.as_json(),
+                    "engine": filters[0].runs_in().as_json(),
+                    "outputs": service.outputs_as_json(),
+                }
+            )
+        )
     else:
         _say_end(service)
     return exit_codes.OK if is_perfect else exit_codes.DAMAGED

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import fastcap
+from tests.engines import needs_jit
 from tests.live.network import LONGEST_WAIT, SOURCE, Network, read, sent_frame, serials
 
 COUNT = 20_000
@@ -103,6 +104,24 @@ def test_a_filter_decides_on_whole_frames_wherever_it_runs_and_is_accounted_for(
     else:  # nobody counts what the kernel rejects
         ended.check_account(sent=len(expected))
         assert rejected is None
+
+
+@pytest.mark.parametrize("engine", [pytest.param("jit", marks=needs_jit), "interpreter"])
+def test_who_decides_in_user_space_makes_no_difference(
+    network: Network, tmp_path: Path, engine: str
+) -> None:
+    expression = "ContainsBin(FrameData, HEX, '07 03') OR Blob(FrameData, 20, 2) == 0x0108"
+    capture = network.capture(tmp_path / "x.pcap", "-s", "40", "--engine", engine, expression)
+    network.send(COUNT)
+    ended = capture.end()
+    assert ended.json["engine"]["name"] == engine
+    expected = [
+        number
+        for number in range(COUNT)
+        if b"\x07\x03" in number.to_bytes(8, "big") or number & 0xFFFF == 0x0108
+    ]
+    assert serials(ended.frames()) == expected != []
+    ended.check_account(sent=COUNT)
 
 
 def test_a_filter_of_a_file_is_one_too(network: Network, tmp_path: Path) -> None:
