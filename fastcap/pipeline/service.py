@@ -101,7 +101,7 @@ class Service:
         try:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(folder, 0o750)
-                sync_folder(self.settings.spool)
+            sync_folder(self.settings.spool)  # who made it may have been killed before that
             with contextlib.suppress(FileNotFoundError):  # the lock may need it
                 os.unlink(reserve_of(path_of(self.settings.spool)))
             opened.callback(Lock(os.path.join(folder, "lock")).close)

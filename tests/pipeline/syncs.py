@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterable
 
+from fastcap.pipeline.journal import FOLDER
 from tests.faults.harness import AFTER, BEFORE, Fault, Point
 from tests.pcaps import record
 from tests.pipeline.spool import Output, Spool, serial
@@ -39,7 +40,8 @@ class Disk:
                 ends = list(itertools.accumulate(lengths, initial=24))[1:]
                 self._ends[part.path.name] = list(zip(map(serial, frames), ends, strict=True))
         self._files: dict[str, _File] = {}
-        self._unsynced: set[str] = set()  # of the journal
+        self._spool = spool.folder.name
+        self._unsynced: set[str] = set()  # of the journal, and its directory's name
         self.removals = 0
 
     def follow(self, points: Iterable[Point], fault: Fault) -> None:
@@ -53,6 +55,10 @@ class Disk:
                 self._check_removal(old)
             elif point.name in _JOURNAL:
                 self._journal(point, made)
+            elif (point.operation, point.name) == ("mkdir", FOLDER) and made:
+                self._unsynced.add(FOLDER)
+            elif point.name == self._spool and point.operation in _SYNCS and made:
+                self._unsynced.discard(FOLDER)
             elif point.name in self._folders and point.operation in _SYNCS and made:
                 for file in self._files.values():
                     file.has_name = True

@@ -224,6 +224,15 @@ def test_some_file_operations_fail_and_nothing_is_lost(
     go_through(scene, [(fault,) for fault in some(draw(rng), makes(scene.kinds), count)])
 
 
+def test_a_journal_whose_directory_was_not_synced_is_not_relied_on(
+    faults: Faults, tmp_path: Path, seed: int
+) -> None:
+    scene = Scene(faults, tmp_path / "scene", seed, "delete")
+    sync = Kind("fsync", "spool")
+    fails, killed = Fault(1, errno.EIO, only=sync), Fault(1, kill=BEFORE, only=sync)
+    go_through(scene, [(fails,), (killed,), (killed, fails)])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("original", "makes"),
