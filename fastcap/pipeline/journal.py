@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from fastcap.errors import OutputError
+from fastcap.folders import sync_folder
 from fastcap.pipeline.spool import Facts, Seen
 from fastcap.segments import Span
 
@@ -157,6 +158,12 @@ class Journal:
         busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise sqlite3.OperationalError("somebody reads the journal for long")
+        try:
+            # The log is new, and its name must last. SQLite syncs that too, and says nothing where
+            # it fails.
+            sync_folder(os.path.dirname(self.path))
+        except OSError as error:
+            raise sqlite3.OperationalError(f"its directory: {error.strerror}") from error
         db.execute(f"PRAGMA journal_size_limit = {_LOG}")
         db.execute("PRAGMA wal_autocheckpoint = 250")  # pages of 4 KiB: far below its size
 

@@ -25,6 +25,10 @@ class _File:
         self.has_name = False  # on the disk
 
 
+def _name_of(journal: str) -> str:
+    return f"the name of {journal}"
+
+
 class Disk:
     """The finished outputs of a spool, and what was on the disk each time that an original went."""
 
@@ -41,7 +45,8 @@ class Disk:
                 self._ends[part.path.name] = list(zip(map(serial, frames), ends, strict=True))
         self._files: dict[str, _File] = {}
         self._spool = spool.folder.name
-        self._unsynced: set[str] = set()  # of the journal, and its directory's name
+        self._journals: set[str] = set()  # files of the journal that are there
+        self._unsynced: set[str] = set()  # of these, and names of theirs and of their directory
         self.removals = 0
 
     def follow(self, points: Iterable[Point], fault: Fault) -> None:
@@ -59,6 +64,8 @@ class Disk:
                 self._unsynced.add(FOLDER)
             elif point.name == self._spool and point.operation in _SYNCS and made:
                 self._unsynced.discard(FOLDER)
+            elif point.name == FOLDER and point.operation in _SYNCS and made:
+                self._unsynced -= set(map(_name_of, _JOURNAL))
             elif point.name in self._folders and point.operation in _SYNCS and made:
                 for file in self._files.values():
                     file.has_name = True
@@ -85,8 +92,14 @@ class Disk:
     def _journal(self, point: Point, made: bool) -> None:
         if point.operation in _WRITES:
             self._unsynced.add(point.name)
-        elif made and point.operation in (*_SYNCS, "unlink"):
+        elif made and point.operation in _SYNCS:
             self._unsynced.discard(point.name)
+        elif made and point.operation == "unlink":
+            self._journals.discard(point.name)
+            self._unsynced -= {point.name, _name_of(point.name)}
+        elif made and point.operation == "create" and point.name not in self._journals:
+            self._journals.add(point.name)
+            self._unsynced.add(_name_of(point.name))
 
     def _check_removal(self, original: str) -> None:
         self.removals += 1

@@ -233,6 +233,18 @@ def test_a_journal_whose_directory_was_not_synced_is_not_relied_on(
     go_through(scene, [(fails,), (killed,), (killed, fails)])
 
 
+def test_names_of_the_journal_that_sqlite_could_not_sync_are_not_relied_on(
+    faults: Faults, tmp_path: Path, seed: int
+) -> None:
+    scene = Scene(faults, tmp_path / "scene", seed, "delete")
+    fails = Fault(errno=errno.EIO, only=Kind("fdatasync", ".fastcap"))  # SQLite's: ours is fsync
+    killed = Fault(kill=BEFORE, only=Kind("fdatasync", ".fastcap"))
+    numbers = range(1, scene.kinds[Kind("fdatasync", ".fastcap")] + 1)
+    go_through(
+        scene, [(dataclasses.replace(one, at=at),) for one in (fails, killed) for at in numbers]
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("original", "makes"),
