@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("auto", "jit", "interpreter")
 VARIABLE = "FASTCAP_ENGINE"
-_MOST_KEPT = 64  # machine codes that somebody may ask for again
+_MOST_KEPT = 16  # machine codes that somebody may ask for again: a worker, for each original
 
 
 class Engine(NamedTuple):
@@ -46,13 +46,14 @@ class MachineCode:
     frames. The code is where `address` says, as long as this object lives; any number of threads
     may run it. Made by `machine_code`."""
 
-    __slots__ = ("_made", "address", "judge", "packed")
+    __slots__ = ("_made", "address", "judge", "packed", "programs")
 
     def __init__(self, made: Any, packed: tuple[Packed, ...], judge: bool) -> None:
         self._made = made
         self.address: int = made.address
         self.packed = packed
         self.judge = judge
+        self.programs = len(packed)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _again, (self.packed, self.judge)  # in a process of its own it is made anew
@@ -80,10 +81,20 @@ def machine_code(
     asked = wanted(engine)
     if asked == "interpreter":
         return None, Engine("interpreter", "asked for")
-    made, why, defect = _make(tuple(program.packed() for program in programs), judge)
-    if made is None and asked == "jit":
-        raise UsageError(f"engine jit: {why}")
-    return made, Engine("jit") if made is not None else Engine("interpreter", why, defect)
+    try:
+        return _make(tuple(program.packed() for program in programs), judge), Engine("jit")
+    except _NoCode as no_code:
+        if asked == "jit":
+            raise UsageError(f"engine jit: {no_code}") from no_code
+        return None, Engine("interpreter", str(no_code), no_code.defect)
+
+
+class _NoCode(Exception):
+    """Why there is no machine code."""
+
+    def __init__(self, why: str, defect: bool = False) -> None:
+        super().__init__(why)
+        self.defect = defect
 
 
 @lru_cache(1)
@@ -93,24 +104,29 @@ def _load() -> tuple[Any, str]:
         import fastcap_jit
     except ModuleNotFoundError:
         return None, "fastcap-jit is not installed"
-    except (ImportError, OSError) as error:
+    except Exception as error:  # whatever is called so, it must not end a filter
         return None, f"fastcap-jit cannot be loaded: {error}"
-    if fastcap_jit.ABI != CODE_ABI:
-        return None, f"fastcap-jit {fastcap_jit.__version__} is for another version of fastcap"
+    if getattr(fastcap_jit, "ABI", None) != CODE_ABI:
+        version = getattr(fastcap_jit, "__version__", "of no version")
+        return None, f"fastcap-jit {version} is for another version of fastcap"
     return fastcap_jit, ""
 
 
-@lru_cache(_MOST_KEPT)
-def _make(packed: tuple[Packed, ...], judge: bool) -> tuple[MachineCode | None, str, bool]:
+@lru_cache(_MOST_KEPT)  # which does not keep what failed: memory may be there the next time
+def _make(packed: tuple[Packed, ...], judge: bool) -> MachineCode:
     module, why = _load()
     if module is None:
-        return None, why, False
+        raise _NoCode(why)
     try:
-        return MachineCode(module.MachineCode(list(packed), judge), packed, judge), "", False
-    except (module.Unavailable, ValueError) as error:
-        defect = isinstance(error, ValueError) or "defect" in str(error)
-        return None, str(error), defect
+        return MachineCode(module.MachineCode(list(packed), judge), packed, judge)
+    except module.Unavailable as error:
+        raise _NoCode(str(error), isinstance(error, module.Defect)) from error
+    except ValueError as error:  # our own checker took them
+        raise _NoCode(str(error), True) from error
 
 
 def _again(packed: tuple[Packed, ...], judge: bool) -> MachineCode | None:
-    return _make(packed, judge)[0]
+    try:
+        return _make(packed, judge)
+    except _NoCode:
+        return None

@@ -36,7 +36,8 @@ class Filter:
     """
 
     __slots__ = (
-        "_program", "_translated", "engine", "expression", "linktype", "program", "tree", "vlan",
+        "_program", "_single", "_translated", "engine", "expression", "linktype", "program", "tree",
+        "vlan",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +60,7 @@ class Filter:
         self.program = program
         self._program = NativeProgram(*program.packed())
         self._translated: NativeProgram | None = None
+        self._single: NativeProgram | None = None  # that single frames go to
 
     @property
     def native(self) -> NativeProgram:
@@ -90,9 +92,12 @@ class Filter:
         wire = len(view) if wire_length is None else wire_length
         if not 0 <= wire <= 0xFFFFFFFF:
             raise ValueError(f"a length on the wire of {wire} bytes")
-        # one frame is not worth a translation, unless it is asked for
-        program = self.translated if wanted(self.engine) == "jit" else self._program
-        return program.run(view, wire) != 0
+        return (self._single or self._for_single()).run(view, wire) != 0
+
+    def _for_single(self) -> NativeProgram:
+        """One frame is not worth a translation, unless it is asked for."""
+        self._single = self.translated if wanted(self.engine) == "jit" else self._program
+        return self._single
 
     def mask(self, batch: Batch) -> NDArray[np.bool_]:
         """Which frames of a batch the filter takes: one bool a frame, in an array of its own.

@@ -146,7 +146,7 @@ def test_json_of_filter_has_the_promised_fields(source: str, tmp_path: Path) -> 
     told = json.loads(done.stdout)
     assert list(told) == [
         "frames_read", "frames_matched", "tagged_missed", "bytes_read", "bytes_written",
-        "elapsed_s", "inputs", "outputs",
+        "elapsed_s", "engine", "inputs", "outputs",
     ]  # fmt: skip
     assert told["frames_read"] == 199
     assert told["frames_matched"] == 40
@@ -403,7 +403,10 @@ def test_a_signal_ends_native_work_and_removes_what_was_not_finished(
     (tmp_path / "slow.filter").write_text(slow)
     output = tmp_path / "out.pcap"
     with subprocess.Popen(
-        [*FASTCAP, "filter", "-F", str(tmp_path / "slow.filter"), source, "-o", str(output)],
+        [
+            *FASTCAP, "filter", "-F", str(tmp_path / "slow.filter"), source, "-o", str(output),
+            "--engine", "interpreter",
+        ],
         stderr=subprocess.PIPE, text=True,
         preexec_fn=hear_signals,  # noqa: PLW1509
     ) as process:  # fmt: skip

@@ -128,6 +128,7 @@ def test_json_of_compile_has_the_promised_fields() -> None:
     assert list(told) == [
         "expression", "linktype", "vlan", "snaplen", "tree", "program", "kernel", "file",
         "bytes_needed",
+        "engine",
     ]  # fmt: skip
     assert told["expression"] == expression
     assert (told["linktype"], told["vlan"], told["snaplen"]) == ("ETHERNET", "wire", 96)

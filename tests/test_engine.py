@@ -19,7 +19,7 @@ import pytest
 
 import fastcap
 from fastcap import engine
-from fastcap._native.program import CODE_ABI
+from fastcap._native.program import CODE_ABI, NativeProgram
 from fastcap.engine import Engine
 from fastcap.errors import UsageError
 from tests import pcaps
@@ -173,6 +173,35 @@ def test_a_filter_that_is_pickled_keeps_its_engine() -> None:
         assert again.runs_in().name == who
 
 
+@needs_jit
+def test_programs_longer_than_most_run_where_threads_have_little_stack() -> None:
+    terms = " or ".join(f"(src host 10.1.2.{i % 200} and tcp dst port {i + 1})" for i in range(600))
+    long = fastcap.compile(terms, engine="jit")
+    frame = (
+        bytes(12) + b"\x08\x00" + pcaps.ipv4(bytes([0, 80, 2, 88]) + bytes(16), 6, "10.1.2.199",
+                                             "1.1.1.1")
+    )  # fmt: skip
+    assert fastcap.compile(terms, engine="interpreter").matches(frame)
+    taken: list[bool] = []
+    before = threading.stack_size(128 << 10)
+    try:
+        thread = threading.Thread(target=lambda: taken.append(long.matches(frame)))
+        thread.start()
+    finally:
+        threading.stack_size(before)
+    thread.join()
+    assert taken == [True]
+
+
+@needs_jit
+def test_code_for_something_else_is_refused() -> None:
+    programs = [fastcap.compile("tcp").program, fastcap.compile("udp").program]
+    for judge, some in ((True, programs[:1]), (True, programs)):
+        code, _ = engine.machine_code(some, "jit", judge=judge)
+        with pytest.raises(ValueError, match="not for one frame"):
+            NativeProgram(*programs[0].packed(), code)
+
+
 # ---- The choice ---------------------------------------------------------------------------------
 
 
@@ -195,10 +224,13 @@ def test_without_the_package_the_interpreter_filters(
 
 
 def test_a_package_for_another_version_is_not_called(chosen: pytest.MonkeyPatch) -> None:
-    chosen.setitem(sys.modules, "fastcap_jit", SimpleNamespace(ABI=999, __version__="9"))
-    assert fastcap.compile("tcp").runs_in() == Engine(
-        "interpreter", "fastcap-jit 9 is for another version of fastcap"
-    )
+    for module, version in ((SimpleNamespace(ABI=999, __version__="9"), "9"),
+                            (SimpleNamespace(), "of no version")):  # fmt: skip
+        engine._load.cache_clear()
+        chosen.setitem(sys.modules, "fastcap_jit", module)
+        assert fastcap.compile("tcp").runs_in() == Engine(
+            "interpreter", f"fastcap-jit {version} is for another version of fastcap"
+        )
 
 
 def test_a_defect_is_told_once_and_the_interpreter_takes_over(
@@ -207,11 +239,14 @@ def test_a_defect_is_told_once_and_the_interpreter_takes_over(
     class Unavailable(Exception):
         pass
 
+    class Defect(Unavailable):
+        pass
+
     def fails(programs: object, judge: bool) -> None:
-        raise Unavailable("a defect in the translation: index out of bounds")
+        raise Defect("a defect in the translation: index out of bounds")
 
     module = SimpleNamespace(
-        ABI=CODE_ABI, __version__="0", Unavailable=Unavailable, MachineCode=fails
+        ABI=CODE_ABI, Unavailable=Unavailable, Defect=Defect, MachineCode=fails
     )
     chosen.setitem(sys.modules, "fastcap_jit", module)
     source = pcaps.write(tmp_path / "in.pcap", pcaps.capture([Frame(0, 60, bytes(60))] * 1000))

@@ -59,6 +59,8 @@ cdef class _Settings:
         self.c.programs = self.programs
         self.c.outputs = count
         if code is not None:
+            if not code.judge or code.programs != count - rest:
+                raise ValueError("machine code for other programs")
             self.c.code = <fc_code_judge *><size_t>code.address
         self.c.rest = rest
         self.c.keep = keep

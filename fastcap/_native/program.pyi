@@ -5,6 +5,10 @@ from typing_extensions import Buffer, Self
 class _Code(Protocol):
     @property
     def address(self) -> int: ...
+    @property
+    def judge(self) -> bool: ...
+    @property
+    def programs(self) -> int: ...
 
 INSTRUCTION_SIZE: int
 CODE_ABI: int

@@ -77,6 +77,8 @@ cdef class NativeProgram:
             raise ProgramError(f"not a valid filter program: {where}")
         check(status)
         if code is not None:
+            if code.judge or code.programs != 1:
+                raise ValueError("machine code for groups, not for one frame")
             fc_program_use(self.c, <fc_code_run *><size_t>code.address)
 
     def __dealloc__(self):

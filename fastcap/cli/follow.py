@@ -216,7 +216,7 @@ def command(
             json.dumps(
                 {
                     **service.counts.as_json(),
-                    "engine": filters[0].runs_in().as_json(),
+                    "engine": service.engine.as_json() if service.engine else None,
                     "outputs": service.outputs_as_json(),
                 }
             )

@@ -22,6 +22,7 @@ from functools import partial
 from typing import Any
 
 from fastcap.disk import Trouble
+from fastcap.engine import Engine
 from fastcap.errors import OutputError
 from fastcap.filter import Filter
 from fastcap.folders import sync_folder
@@ -155,6 +156,7 @@ class Service:
         self._told_by_signal: float | None = None  # to end; monotonic
         self._drains = settings.once
         self.now = ""  # the file in work, for people
+        self.engine: Engine | None = None  # who filtered the last original
         self._arrivals = Arrivals(self.spool, journal, self.counts, self.on_note, self._is_known)
         for row in journal.originals(states.SAFE):
             self._is_known(row.id, row.seen, states.SAFE, "")
@@ -350,9 +352,17 @@ class Service:
         self._deaths = 0
         self._died_at = None
         self.now = ""
+        self._note_engine(Engine(*reply["engine"]))
         for outlet, told in zip(self.outlets, reply["outputs"], strict=True):
             for part in told["parts"]:
                 outlet.tell(part_of_json(part))
+
+    def _note_engine(self, engine: Engine) -> None:
+        """Who filtered the last original; a defect is told once."""
+        if engine != self.engine:
+            for note in engine.notes():
+                self.on_note(note)
+        self.engine = engine
 
     def _fail(self) -> None:
         """What the worker has is begun again, by another one, behind what it did before."""

@@ -135,6 +135,7 @@ class Worker:
         return {
             "frames": result.frames_read,
             "matched": result.frames_matched,
+            "engine": result.engine,
             "damage": str(report.damage[0]) if report.damage else None,
             "outputs": [
                 {

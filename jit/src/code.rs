@@ -10,10 +10,17 @@ use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{Context, control::ControlPlane};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use memmap2::{Mmap, MmapMut};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What functions and structures mean to their callers; `csrc/code.h` has the same number.
 pub const ABI: u32 = 1;
+/// Operations up to which the quick allocator's stack is mostly small enough.
+const QUICK: usize = 4096;
+/// Operations of programs that are translated: more take longer than most captures to filter.
+const MOST_OPERATIONS: usize = 32_768;
+/// Bytes of stack of a function; threads may have little.
+const MOST_STACK: u32 = 16 << 10;
 /// Outputs of one call.
 pub const MOST_PROGRAMS: usize = 256;
 
@@ -63,13 +70,45 @@ fn signature(isa: &OwnedTargetIsa, kind: Kind) -> Signature {
     made
 }
 
-fn target(long: bool) -> Result<OwnedTargetIsa, Error> {
+/// How much is spent on the translation of so many operations.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    /// All optimisations.
+    Full,
+    /// None, and the allocator of registers that is quickest; it takes stack for each value.
+    Quick,
+    /// None, for programs whose values would take too much stack.
+    Frugal,
+}
+
+impl Effort {
+    fn of(operations: usize) -> Result<Effort, Error> {
+        if operations > MOST_OPERATIONS {
+            let why = format!("{operations} instructions are more than {MOST_OPERATIONS}");
+            return Err(Error::Unsupported(why));
+        }
+        Ok(if operations <= LONG {
+            Effort::Full
+        } else if operations <= QUICK {
+            Effort::Quick
+        } else {
+            Effort::Frugal
+        })
+    }
+}
+
+fn target(effort: Effort) -> Result<OwnedTargetIsa, Error> {
     let told = |error: String| Error::Unsupported(error);
     let mut flags = settings::builder();
     let chosen = [
-        ("opt_level", if long { "none" } else { "speed" }),
-        ("regalloc_algorithm", if long { "single_pass" } else { "backtracking" }),
-        ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
+        ("opt_level", if effort == Effort::Full { "speed" } else { "none" }),
+        (
+            "regalloc_algorithm",
+            if effort == Effort::Quick { "single_pass" } else { "backtracking" },
+        ),
+        ("enable_probestack", "true"),
+        ("probestack_strategy", "inline"),
+        ("enable_verifier", if cfg!(feature = "verify") { "true" } else { "false" }),
         ("unwind_info", "false"),
     ];
     for (name, value) in chosen {
@@ -79,9 +118,9 @@ fn target(long: bool) -> Result<OwnedTargetIsa, Error> {
     builder.finish(settings::Flags::new(flags)).map_err(|error| told(error.to_string()))
 }
 
-fn compile(programs: &[&Program], kind: Kind) -> Result<Vec<u8>, Error> {
-    let operations: usize = programs.iter().map(|program| program.operations.len()).sum();
-    let isa = target(operations > LONG)?;
+/// Machine code of programs, and the bytes of stack that it takes.
+fn compile(programs: &[&Program], kind: Kind, effort: Effort) -> Result<(Vec<u8>, u32), Error> {
+    let isa = target(effort)?;
     let mut context = Context::for_function(Function::with_name_signature(
         UserFuncName::user(0, 0),
         signature(&isa, kind),
@@ -96,7 +135,20 @@ fn compile(programs: &[&Program], kind: Kind) -> Result<Vec<u8>, Error> {
     if !compiled.buffer.relocs().is_empty() {
         return Err(Error::Unsupported("calls that nobody links".to_string()));
     }
-    Ok(compiled.code_buffer().to_vec())
+    Ok((compiled.code_buffer().to_vec(), compiled.frame_size))
+}
+
+fn compile_all(programs: &[&Program], kind: Kind) -> Result<Vec<u8>, Error> {
+    let operations = programs.iter().map(|program| program.operations.len()).sum();
+    let effort = Effort::of(operations)?;
+    let (mut bytes, mut stack) = compile(programs, kind, effort)?;
+    if stack > MOST_STACK && effort == Effort::Quick {
+        (bytes, stack) = compile(programs, kind, Effort::Frugal)?;
+    }
+    if stack > MOST_STACK {
+        return Err(Error::Unsupported(format!("{stack} bytes of stack")));
+    }
+    Ok(bytes)
 }
 
 fn executable(bytes: &[u8]) -> Result<Mmap, Error> {
@@ -118,7 +170,7 @@ impl Code {
                 programs.push(Program::new(source).map_err(|bad| Error::Invalid(number, bad))?);
             }
             let borrowed: Vec<&Program> = programs.iter().collect();
-            let bytes = compile(&borrowed, kind)?;
+            let bytes = compile_all(&borrowed, kind)?;
             Ok(Code { memory: executable(&bytes)?, size: bytes.len(), _programs: programs })
         })
     }
@@ -134,22 +186,61 @@ impl Code {
     }
 }
 
+thread_local! {
+    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// What a process does with panics that is not told of them on standard error: they are kept, with
+/// their place, for the error that they become.
+pub fn keep_panics() {
+    std::panic::set_hook(Box::new(|panic| PANIC.set(panic.to_string())));
+}
+
 /// A panic becomes an error.
 fn guarded(work: impl FnOnce() -> Result<Code, Error>) -> Result<Code, Error> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<String>().cloned();
-        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_string()));
-        Err(Error::Panic(said.unwrap_or_default()))
-    })
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::Panic(PANIC.take())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::instruction::Instruction;
 
     #[test]
-    fn a_panic_becomes_an_error() {
+    fn a_panic_becomes_an_error_with_its_place() {
+        keep_panics();
         let made = guarded(|| panic!("on purpose"));
-        assert!(matches!(made, Err(Error::Panic(said)) if said == "on purpose"));
+        let _ = std::panic::take_hook();
+        let Err(Error::Panic(said)) = made else { panic!("no error") };
+        assert!(said.contains("on purpose") && said.contains("code.rs"), "{said}");
+    }
+
+    #[test]
+    fn the_longest_programs_take_little_stack() {
+        for count in [LONG - 1, QUICK - 1, QUICK + 1, MOST_OPERATIONS - 1] {
+            let made = Code::new(&[long(count)], Kind::Run);
+            assert!(
+                made.is_ok(),
+                "{count}: {}",
+                made.err().map_or(String::new(), |e| e.to_string())
+            );
+        }
+        let made = Code::new(&[long(MOST_OPERATIONS)], Kind::Run);
+        assert!(matches!(made, Err(Error::Unsupported(_))));
+    }
+
+    /// Loads and tests one behind the other, and a return.
+    fn long(count: usize) -> Source {
+        let mut instructions = Vec::new();
+        for at in 0..count {
+            let even = at % 2 == 0;
+            instructions.push(Instruction {
+                code: if even { 0x20 } else { 0x25 },
+                k: at as u32 % 60,
+                ..Instruction::default()
+            });
+        }
+        instructions.push(Instruction { code: 0x06, k: 1, ..Instruction::default() });
+        Source { instructions, ..Source::default() }
     }
 }

@@ -1,6 +1,6 @@
 //! The same for C: for fuzzers, tests and benches, which have no Python.
 
-use crate::code::Code;
+use crate::code::{Code, Error};
 use crate::instruction::Instruction;
 use crate::program::Source;
 use crate::translate::Kind;
@@ -88,7 +88,7 @@ impl ProgramSource {
     }
 }
 
-/// Machine code for programs, or NULL. `judge`: for a group, else for one frame. `fc_jit_free`
+/// Machine code for programs, or NULL; why, where they are valid, is told on standard error. `judge`: for a group, else for one frame. `fc_jit_free`
 /// frees it.
 ///
 /// # Safety
@@ -105,7 +105,11 @@ pub unsafe extern "C" fn fc_jit_new(
     let kind = if judge { Kind::Judge } else { Kind::Run };
     match Code::new(&sources, kind) {
         Ok(code) => Box::into_raw(Box::new(code)),
-        Err(_) => std::ptr::null_mut(),
+        Err(Error::Invalid(..) | Error::Count) => std::ptr::null_mut(),
+        Err(error) => {
+            eprintln!("fastcap-jit: {error}");
+            std::ptr::null_mut()
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The module of Python.
 
-use crate::code::{ABI, Code, Error};
+use crate::code::{ABI, Code, Error, keep_panics};
 use crate::instruction::Instruction;
 use crate::program::Source;
 use crate::translate::Kind;
@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 
 pyo3::create_exception!(fastcap_jit, Unavailable, PyException, "No machine code, and why.");
+pyo3::create_exception!(fastcap_jit, Defect, Unavailable, "The same, by a fault of this package.");
 
 /// A program as `fastcap._native.program.NativeProgram` takes it.
 type Packed = (Vec<u8>, Vec<Vec<u8>>, Vec<(usize, Vec<u8>)>, Vec<Vec<u8>>, u32);
@@ -73,6 +74,7 @@ impl MachineCode {
             Err(error @ (Error::Invalid(..) | Error::Count)) => {
                 Err(PyValueError::new_err(error.to_string()))
             }
+            Err(error @ Error::Panic(_)) => Err(Defect::new_err(error.to_string())),
             Err(error) => Err(Unavailable::new_err(error.to_string())),
         }
     }
@@ -106,9 +108,10 @@ impl MachineCode {
 #[pymodule]
 fn fastcap_jit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // A panic is told once, by whom it comes to: not on standard error, in the middle of a status.
-    std::panic::set_hook(Box::new(|_| {}));
+    keep_panics();
     module.add("ABI", ABI)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("Unavailable", module.py().get_type::<Unavailable>())?;
+    module.add("Defect", module.py().get_type::<Defect>())?;
     module.add_class::<MachineCode>()
 }

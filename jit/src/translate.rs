@@ -97,9 +97,11 @@ enum Step {
 }
 
 struct Signatures {
-    number: SigRef, // (set, i32) -> i32
-    whole: SigRef,  // (table, bytes, i64, i64) -> i32
-    load: SigRef,   // (frame, tags, i64, i64) -> i64
+    number: SigRef,       // (set, i32) -> i32
+    wide: SigRef,         // (set, bytes or frame, length or tags, i64) -> i32
+    search: SigRef,       // (finder, bytes, i64) -> i32
+    search_apart: SigRef, // (finder, frame) -> i32
+    load: SigRef,         // (frame, tags, i64, i64) -> i64
 }
 
 /// What is between machine code and the frames of a call.
@@ -149,7 +151,9 @@ fn signatures(b: &mut FunctionBuilder, call_conv: CallConv) -> Signatures {
     };
     Signatures {
         number: make(&[I64, I32], I32),
-        whole: make(&[I64, I64, I64, I64], I32),
+        wide: make(&[I64, I64, I64, I64], I32),
+        search: make(&[I64, I64, I64], I32),
+        search_apart: make(&[I64, I64], I32),
         load: make(&[I64, I64, I64, I64], I64),
     }
 }

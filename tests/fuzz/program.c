@@ -147,7 +147,7 @@ static void check_judge(const struct fc_program_source *source, const struct fc_
     struct fc_jit *code = fc_jit_new(sources, 3, true);
     HOLDS(code != NULL);
     for (uint32_t i = 0; i <= length; i++) {
-        uint8_t *at = memory_end() - length;
+        uint8_t *at = memory_end(0) - length;
         if (length > 0)
             memcpy(at, bytes, length);
         if (i < length)

@@ -13,23 +13,28 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Behind the last byte of a page that is followed by none. */
-static inline uint8_t *memory_end(void) {
-    static uint8_t *end;
-    if (end != NULL)
-        return end;
+enum { ENDS = 64 };
+
+/* Behind the last byte of one of some pages that are followed by none. */
+static inline uint8_t *memory_end(uint32_t number) {
+    static uint8_t *pages;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    uint8_t *pages =
-        mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED || mprotect(pages + page, page, PROT_NONE) < 0)
-        abort();
-    return end = pages + page;
+    if (pages == NULL) {
+        pages =
+            mmap(NULL, 2 * ENDS * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (pages == MAP_FAILED)
+            abort();
+        for (size_t i = 0; i < ENDS; i++)
+            if (mprotect(pages + (2 * i + 1) * page, page, PROT_NONE) < 0)
+                abort();
+    }
+    return pages + (2 * (size_t)number + 1) * page;
 }
 
 /* The frame of `length` bytes, less than a page, in one piece and with its tag apart. */
 static inline bool runs_alike(const struct fc_program *program, fc_code_run *run,
                               const uint8_t *bytes, uint32_t length, uint32_t wire) {
-    uint8_t *at = memory_end() - length;
+    uint8_t *at = memory_end(0) - length;
     if (length > 0)
         memcpy(at, bytes, length);
     struct fc_frame frame = {.bytes = at, .captured = length, .wire = wire};

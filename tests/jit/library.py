@@ -12,8 +12,8 @@ NAME = "libfastcap_jit.so"
 
 
 def build(folder: Path) -> list[str] | None:
-    """Puts it into a folder; gives what a C compiler needs to link with it, or None where there is
-    no cargo. CalledProcessError where it cannot be built."""
+    """Puts it into a folder, Cranelift's verifier on; gives what a C compiler needs to link with
+    it, or None where there is no cargo. CalledProcessError where it cannot be built."""
     if shutil.which("cargo") is None:
         return None
     crate = ROOT / "jit"
@@ -22,7 +22,9 @@ def build(folder: Path) -> list[str] | None:
     with (target / "library.lock").open("w") as lock:  # the wheel's library has the same place
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run(
-            ["cargo", "build", "--quiet", "--release", "--locked"], cwd=crate, check=True
+            ["cargo", "build", "--quiet", "--release", "--locked", "--features", "verify"],
+            cwd=crate,
+            check=True,
         )
         shutil.copy(target / "release" / NAME, folder / NAME)
     return [f"-I{ROOT / 'tests' / 'jit'}", f"-I{ROOT / 'tests' / 'c'}", f"-L{folder}",

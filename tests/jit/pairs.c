@@ -9,7 +9,9 @@
 enum {
     PROGRAMS = 4, /* judged together, at most */
     FRAMES = 64,
-    TURN = 16, /* frames that a program runs on alone, besides */
+    TURN = 16,      /* frames that a program runs on alone, besides */
+    LONGEST = 1500, /* instructions: some programs are too long to be specialised */
+    MOST_BYTES = 256,
 };
 
 static void fail(const char *what, const struct fc_instruction *instructions, size_t count) {
@@ -23,7 +25,7 @@ static void fail(const char *what, const struct fc_instruction *instructions, si
 
 /* Bytes that often are what programs look for. */
 static uint32_t random_frame(uint8_t *frame) {
-    uint32_t length = random_below(8) ? random_below(LONGEST_FRAME + 1) : random_below(200);
+    uint32_t length = random_below(4) ? random_below(LONGEST_FRAME + 1) : random_below(MOST_BYTES);
     for (uint32_t i = 0; i < length; i++)
         frame[i] = (uint8_t)(random_below(3) ? random_below(8) : random32());
     uint32_t tags = random_below(3) ? 0 : 1 + random_below(3);
@@ -37,7 +39,7 @@ static uint32_t random_frame(uint8_t *frame) {
 }
 
 struct random_program {
-    struct fc_instruction instructions[MOST_INSTRUCTIONS];
+    struct fc_instruction instructions[LONGEST];
     uint32_t pairs[MOST_SETS][40];
     struct fc_ranges sets[MOST_SETS];
     struct fc_program_source source;
@@ -45,7 +47,8 @@ struct random_program {
 };
 
 static void make(struct random_program *made) {
-    size_t count = 1 + random_below(random_below(4) ? 12 : MOST_INSTRUCTIONS);
+    uint32_t most = random_below(4) ? 12 : random_below(60) ? MOST_INSTRUCTIONS : LONGEST;
+    size_t count = 1 + random_below(most);
     uint32_t sets = random_below(MOST_SETS + 1);
     for (uint32_t i = 0; i < sets; i++)
         random_set(&made->sets[i], made->pairs[i]);
@@ -64,7 +67,7 @@ static void make(struct random_program *made) {
 }
 
 static void check_judge(struct random_program *all, uint32_t count, fc_code_judge *judge) {
-    static uint8_t bytes[FRAMES][256];
+    uint8_t bytes[MOST_BYTES];
     const uint8_t *pointers[FRAMES];
     uint32_t captured[FRAMES];
     uint32_t wire[FRAMES];
@@ -74,10 +77,9 @@ static void check_judge(struct random_program *all, uint32_t count, fc_code_judg
     uint64_t taken[PROGRAMS] = {0};
     uint64_t expected[PROGRAMS] = {0};
     for (uint32_t i = 0; i < FRAMES; i++) {
-        captured[i] = random_frame(bytes[i]);
+        captured[i] = random_frame(bytes);
         wire[i] = captured[i] + random_below(3);
-        pointers[i] = bytes[i] + 256 - captured[i];
-        memmove(bytes[i] + 256 - captured[i], bytes[i], captured[i]);
+        pointers[i] = memcpy(memory_end(i) - captured[i], bytes, captured[i]);
         const struct fc_frame frame = {.bytes = pointers[i],
                                        .captured = captured[i] < group.snaplen ? captured[i]
                                                                                : group.snaplen,
@@ -110,7 +112,7 @@ int main(int argc, char **argv) {
         if (run == NULL || judge == NULL)
             fail("refused", all[0].instructions, all[0].source.count);
         for (uint32_t turn = 0; turn < TURN; turn++) {
-            uint8_t frame[256];
+            uint8_t frame[MOST_BYTES];
             uint32_t length = random_frame(frame);
             if (!runs_alike(all[0].program, run_of(run), frame, length, length + random_below(3)))
                 fail("a frame alone", all[0].instructions, all[0].source.count);

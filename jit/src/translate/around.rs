@@ -58,6 +58,8 @@ impl<'a, 'b> Translator<'a, 'b> {
         self.b.switch_to_block(end);
         if self.caller.taken.is_none() {
             let bits = self.b.use_var(self.bits);
+            let before = self.b.ins().load(I64, flags(), taken, 0);
+            let bits = self.b.ins().bor(bits, before);
             self.b.ins().store(flags(), bits, taken, 0);
         }
         self.b.ins().return_(&[]);

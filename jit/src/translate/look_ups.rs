@@ -72,26 +72,25 @@ impl<'a, 'b> Translator<'a, 'b> {
             let frame = self.caller.frame.expect("a frame");
             let tags = self.tags_for(bare);
             let function = frame::wide_apart as *const () as usize;
-            return self.call(self.signatures.whole, function, &[table, frame, tags, offset]);
+            return self.call(self.signatures.wide, function, &[table, frame, tags, offset]);
         }
         let captured = self.captured_long();
         let bytes = self.view().bytes;
         let function = frame::wide_whole as *const () as usize;
-        self.call(self.signatures.whole, function, &[table, bytes, captured, offset])
+        self.call(self.signatures.wide, function, &[table, bytes, captured, offset])
     }
 
     pub(super) fn contains(&mut self, node: &Node, pattern: usize) -> Value {
         let programs = self.programs;
         let finder = self.address(programs[node.program].patterns.get(pattern));
-        let zero = self.b.ins().iconst(I64, 0);
         if node.way == Way::Apart {
             let frame = self.caller.frame.expect("a frame");
             let function = frame::contains_apart as *const () as usize;
-            return self.call(self.signatures.whole, function, &[finder, frame, zero, zero]);
+            return self.call(self.signatures.search_apart, function, &[finder, frame]);
         }
         let captured = self.captured_long();
         let bytes = self.view().bytes;
         let function = frame::contains_whole as *const () as usize;
-        self.call(self.signatures.whole, function, &[finder, bytes, captured, zero])
+        self.call(self.signatures.search, function, &[finder, bytes, captured])
     }
 }
