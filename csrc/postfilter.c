@@ -299,8 +299,10 @@ static void sift(struct walk *walk, struct chain **going, uint32_t count, uint32
     const struct fc_sieve *sieve = &walk->sieve;
     if (count != FEW_CHAINS || swapped)
         sift_with(walk, going, group, count, share, FC_SIEVE_WORDS, true, swapped);
-    else if (fc_sieve_differs(sieve))
+    else if (fc_sieve_differs(sieve) && sieve->count > FEW_WORDS)
         sift_with(walk, going, group, FEW_CHAINS, share, FC_SIEVE_WORDS, true, false);
+    else if (fc_sieve_differs(sieve))
+        sift_with(walk, going, group, FEW_CHAINS, share, FEW_WORDS, true, false);
     else if (sieve->count > SOME_WORDS)
         sift_with(walk, going, group, FEW_CHAINS, share, FC_SIEVE_WORDS, false, false);
     else if (sieve->count > FEW_WORDS)

@@ -2,21 +2,29 @@
 #include "sieve.h"
 
 /* Weights guess how rare a word is. A frame that goes to the interpreter is rare: the planner left
- * it there for that. */
+ * it there for that. An address is one of very many; a number of 16 bits or less is a port or a
+ * type, and traffic is full of some. */
 enum {
     BITS = 32,
     EXIT_BITS = 12,
     TAG_BITS = 16,
+    PORT_BITS = 6, /* at most, of what has 16 bits, */
+    BYTE_BITS = 2, /* and of one byte: a protocol */
+    TYPE_BITS = 0, /* IPv4, IPv6 */
 };
 
 static const struct fc_sieve anything = {.weight = FC_SIEVE_ANYTHING};
 static const struct fc_sieve nothing = {0};
 
-static uint8_t bits_of(uint32_t mask) {
+static uint8_t bits_of(const struct fc_plan_test *test) {
     uint8_t bits = 0;
-    for (; mask != 0; mask &= mask - 1)
+    for (uint32_t mask = test->mask; mask != 0; mask &= mask - 1)
         bits++;
-    return bits;
+    uint32_t number = fc_group_number(test->value, test->size);
+    if (test->size == 2 && (number == 0x0800 || number == 0x86dd))
+        return TYPE_BITS;
+    const uint8_t most = test->size == 1 ? BYTE_BITS : test->size == 2 ? PORT_BITS : BITS;
+    return bits < most ? bits : most;
 }
 
 static bool are_alike(const struct fc_sieve_word *a, const struct fc_sieve_word *b) {
@@ -79,7 +87,7 @@ static struct fc_sieve_word word_of(const struct fc_plan_test *test) {
     return (struct fc_sieve_word){.offset = test->offset - before,
                                   .mask = fc_load32(mask),
                                   .value = fc_load32(value),
-                                  .bits = bits_of(test->mask)};
+                                  .bits = bits_of(test)};
 }
 
 /* Frames that pass a test in one direction and hold what is needed from there on. */
