@@ -105,6 +105,9 @@ impl<'a, 'b> Translator<'a, 'b> {
         on_true: u32,
         on_false: u32,
     ) -> Step {
+        if let Some(done) = self.take_if(node, holds, on_true, on_false) {
+            return done;
+        }
         let state = node.state.clone();
         let yes = self.edge_to(node, on_true, &state);
         let no = self.edge_to(node, on_false, &state);
