@@ -50,6 +50,9 @@ endif
 # Nanoseconds a frame of each part, then whole commands beside the peers that are installed.
 bench: $(BUILT)
 	$(PYTEST) benches --benchmark-only
+ifneq ($(CARGO),)
+	$(BIN)/python benches/machine_code.py
+endif
 	$(BIN)/python benches/compare_offline.py
 
 # The C tests under ASAN and UBSAN; `make test` runs them too.

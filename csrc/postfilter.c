@@ -570,7 +570,7 @@ static uint32_t chains_for(const struct walk *walk, const struct fc_scan *scan, 
         records++;
     bool small = records == 0 || (sample.offset - start) / records < SMALL;
     size_t most = (stop - start) / CHAIN_BYTES;
-    bool copies_much = walk->postfilter->keep && !walk->sifts && walk->postfilter->outputs == 1;
+    bool copies_much = walk->postfilter->keep && !walk->sifts;
     uint32_t few = copies_much ? 1 : FEW_CHAINS;
     uint32_t wanted = small ? few : MOST_CHAINS;
     return most < wanted ? (uint32_t)most : wanted;
