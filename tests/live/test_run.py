@@ -134,6 +134,14 @@ def test_what_is_captured_is_filtered_and_deleted(network: Network, tmp_path: Pa
     assert told["backlog"]["files"] == 0
 
 
+def test_both_halves_get_the_engine(network: Network, tmp_path: Path) -> None:
+    run = Run(network, tmp_path, "--engine", "interpreter")
+    for name in ("capture", "follow"):
+        words = Path(f"/proc/{run.half(name)}/cmdline").read_bytes().split(b"\0")
+        assert b"--engine=interpreter" in words, name
+    assert run.end() == 0
+
+
 def _frame(number: int) -> Frame:
     return Frame(0, 80, bytes(14) + number.to_bytes(8, "big"))
 

@@ -18,8 +18,10 @@ from typing import Any
 
 import pytest
 
+from fastcap._native.program import CODE_ABI
 from fastcap.pressure import Gauge, Load, Pressure
 from tests import pcaps
+from tests.engines import needs_jit
 from tests.live.disks import small
 from tests.pipeline.service import Service, is_there, once, wait_until
 from tests.pipeline.spool import (
@@ -76,6 +78,40 @@ def test_outputs_hold_what_their_filters_take_and_originals_are_deleted(
     for output in kept:  # a part is no longer than it may be
         assert all(part.path.stat().st_size <= 12 << 10 for part in output.parts())
         assert len(output.parts()) > 1
+
+
+@pytest.mark.parametrize("engine", [pytest.param("jit", marks=needs_jit), "interpreter"])
+def test_whoever_filters_the_outputs_are_the_same_and_it_is_told(
+    spool: Spool, kept: list[Output], tmp_path: Path, engine: str
+) -> None:
+    spool.fill(3, 60)
+    told, _ = once(follow(spool, kept, "--engine", engine), tmp_path)
+    check(spool, kept)
+    assert told["engine"]["name"] == engine
+
+
+BROKEN = """
+ABI = {abi}
+class Unavailable(Exception): pass
+class Defect(Unavailable): pass
+def MachineCode(programs, judge):
+    raise Defect("a defect in the translation: on purpose")
+"""
+
+
+def test_a_defect_of_machine_code_is_told_once_and_costs_nothing(
+    spool: Spool, kept: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    (folder / "fastcap_jit.py").write_text(BROKEN.format(abi=CODE_ABI))
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.delenv("FASTCAP_ENGINE", raising=False)
+    spool.fill(4, 60)
+    told, err = once(follow(spool, kept), tmp_path)
+    check(spool, kept)
+    assert told["engine"]["name"] == "interpreter"
+    assert err.count("machine code: a defect in the translation: on purpose") == 1
 
 
 def test_files_that_come_while_it_runs_are_filtered_at_once(
