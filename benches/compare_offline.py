@@ -56,6 +56,7 @@ TOUCHED_BYTES = 2 << 30  # more than any output that is timed
 ADDRESS = "10.35.69.103"
 HOST = f"host {ADDRESS}"
 MOST = "tcp"  # 85 % of the frames
+WEB = f"tcp port 443 and {HOST}"  # the dearest for libpcap
 BLOBS = "two Blobs"
 # name of a filter: what fastcap, and what tcpdump is asked
 FILTERS = {
@@ -64,6 +65,7 @@ FILTERS = {
         "ether[26:4]==0x0a234567 or ether[30:4]==0x0a234567",
     ),
     HOST: (HOST, HOST),
+    WEB: (WEB, WEB),
     MOST: (MOST, MOST),
 }
 # Ten filters that keep 0.5 to 1 % of the frames each; some frames go to several outputs.
@@ -550,7 +552,7 @@ def _fastcap(
 
 def _filter_questions(data: Data, jobs: list[int]) -> Iterator[Question]:
     output = data.folder / "out.pcap"
-    for name in FIND_HITS:
+    for name in (*FIND_HITS, WEB):
         ours, theirs = FILTERS[name]
         tcpdump = [*_tcpdump_all(data), "-w", str(output), theirs]
         commands = [
