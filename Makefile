@@ -7,7 +7,8 @@ STUBBED := $(subst /,.,$(patsubst %.pyi,%,$(wildcard fastcap/_native/*.pyi)))
 PYTEST := $(BIN)/python -m pytest
 C_FILES := $(wildcard csrc/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch] tests/jit/*.[ch] tests/live/*.c \
 	tests/faults/*.c benches/*.c)
-CARGO := $(shell command -v cargo)
+# Older ones than jit/Cargo.toml asks for count as none.
+CARGO := $(shell cargo --version 2>/dev/null | awk '{split($$2, v, "."); if (v[1] > 1 || v[2] >= 88) print "cargo"}')
 CRATE := jit/Cargo.toml jit/Cargo.lock jit/pyproject.toml jit/fastcap_jit.pyi $(wildcard jit/src/*.rs jit/src/*/*.rs)
 BUILT := $(VENV)/built $(VENV)/machine-code
 
@@ -73,7 +74,7 @@ $(VENV)/built: pyproject.toml setup.py $(NATIVE)
 # Machine code is an addition: where there is no cargo, the interpreter runs all filters.
 $(VENV)/machine-code: $(VENV)/built $(CRATE)
 ifeq ($(CARGO),)
-	@echo "no cargo here: fastcap-jit (jit/) is left out, and filters are interpreted"
+	@echo "no cargo 1.88 or newer here: fastcap-jit (jit/) is left out, and filters are interpreted"
 else
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check ./jit
 	touch $@

@@ -85,7 +85,7 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", help="names of targets (all of them)")
     chosen = parser.parse_args()
     sources = sorted(HERE.glob("*.c"))
-    if shutil.which("cargo") is not None:
+    if library.has_cargo():
         sources.append(MACHINE_CODE)
     unknown = set(chosen.targets) - {source.stem for source in sources}
     if unknown:
