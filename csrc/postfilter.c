@@ -557,8 +557,7 @@ static struct chain *add_chain(struct walk *walk, const struct fc_scan *scan, si
 }
 
 /* Of small records one chain is hardly slower than two, and what matches in the first chain is
- * copied while it is in the cache. That is little behind a sieve, or for each of several filters.
- */
+ * copied while it is in the cache. That is little behind a sieve. */
 static uint32_t chains_for(const struct walk *walk, const struct fc_scan *scan, size_t start,
                            size_t stop) {
     struct fc_scan sample = *scan;

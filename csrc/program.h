@@ -80,10 +80,12 @@ uint32_t fc_program_reach(const struct fc_program *program);
 /* What all frames that the program takes pass. */
 void fc_program_sieve(const struct fc_program *program, struct fc_sieve *sieve);
 
-/* Those of some frames of a group that the program takes. The frames are in one piece each; they
- * are judged together as far as they can be, or one by one. */
+/* Those of some frames of a group that the program takes, by fc_program_run of each. The frames are
+ * in one piece each. */
 uint64_t fc_program_run_each(const struct fc_program *program, const struct fc_group *group,
                              uint64_t frames);
+
+/* The same, judged together as far as they can be. */
 uint64_t fc_program_run_group(const struct fc_program *program, struct fc_group *group,
                               uint64_t frames);
 
