@@ -17,8 +17,8 @@ enum {
     FEW_CHAINS = 2,          /* for small ones, which come faster than cache misses, */
     SMALL = 256,             /* bytes in the mean, */
     SAMPLE = 16,             /* of the first records. Measured: docs/performance.md */
+    FAR = 6 << 10,           /* a group of small records: fetched while the one before is judged */
     CHAIN_BYTES = 256 << 10, /* a chain is at least so long: a guess costs microseconds */
-    COPY_BYTES = 256 << 10,  /* are in the second-level cache when their runs are copied */
     GUESS_WITHIN = 64 << 10, /* bytes that are searched for the start of a chain, */
     GUESS_AHEAD = 1 << 20,   /* and for that of a range, */
     GUESS_SPAN = 8 << 20,    /* looking no further ahead than this */
@@ -63,15 +63,16 @@ struct walk {
     const struct fc_postfilter *postfilter;
     struct fc_postfilter_kept *kept; /* of each output */
     const uint8_t *bytes;
-    size_t copied; /* offset before which all runs of the first chain were copied */
     struct chain chains[MOST_CHAINS];
     uint32_t count;
     struct track *tracks; /* of all chains: room for MOST_CHAINS times the outputs */
     uint32_t reach;       /* of a group */
-    uint32_t ahead;       /* bytes of the next record that are fetched before it is looked at */
+    uint32_t ahead;       /* bytes of the next record that are fetched before it is looked at, */
+    uint32_t far;         /* or of one that begins so many bytes behind it */
     uint32_t skipped_at;  /* where tags begin for `skipping`; 0: it does not matter */
     uint32_t tags_at;     /* and for the programs */
     fc_code_judge *code;  /* NULL: program after program */
+    bool copies_at_once;  /* with one chain there is nothing to wait for */
     bool selects;         /* by time or flow */
     bool sifts;
     uint64_t sifted; /* frames, */
@@ -185,7 +186,8 @@ static inline __attribute__((always_inline)) void fill(struct walk *walk, struct
                                                        uint32_t count, uint32_t share,
                                                        struct fc_group *group, bool swapped) {
     const uint8_t *bytes = walk->bytes;
-    const uint32_t ahead = walk->ahead;
+    const size_t next = walk->far;
+    const size_t more = next + walk->ahead;
     const uint32_t most = going[0]->scan.layout.max_captured;
     size_t offsets[MOST_CHAINS];
     size_t quick[MOST_CHAINS];
@@ -212,8 +214,8 @@ static inline __attribute__((always_inline)) void fill(struct walk *walk, struct
                 }
             }
             offsets[i] += FC_PCAP_RECORD_HEADER + (size_t)captured;
-            __builtin_prefetch(bytes + offsets[i]);
-            __builtin_prefetch(bytes + offsets[i] + ahead);
+            __builtin_prefetch(bytes + offsets[i] + next);
+            __builtin_prefetch(bytes + offsets[i] + more);
             group->bytes[place] = at + FC_PCAP_RECORD_HEADER;
             group->captured[place] = captured;
             group->wire[place] = fc_pcap_field(at + 12, swapped);
@@ -346,6 +348,35 @@ static void note_times(const struct walk *walk, const struct fc_group *group, st
     track->matched = matched;
 }
 
+/* Takes the lowest bits that are set next to each other out of some: gives the place of the first,
+ * and the place behind the last. */
+static inline uint32_t next_neighbours(uint64_t *bits, uint32_t *end) {
+    uint32_t first = (uint32_t)__builtin_ctzll(*bits);
+    uint64_t carried = *bits + (UINT64_C(1) << first);
+    *end = carried != 0 ? (uint32_t)__builtin_ctzll(carried) : FC_GROUP;
+    *bits &= carried;
+    return first;
+}
+
+/* Frames in places next to each other are neighbours in the file, where a chain is all there is and
+ * nothing was sifted. */
+static int copy_at_once(const struct walk *walk, const struct fc_group *group,
+                        struct fc_buffer *output, uint64_t bits) {
+    while (bits != 0) {
+        uint32_t end = 0;
+        uint32_t longest = 0;
+        uint32_t first = next_neighbours(&bits, &end);
+        for (uint32_t place = first; place < end; place++)
+            longest = group->captured[place] > longest ? group->captured[place] : longest;
+        const uint8_t *at = group->bytes[first] - FC_PCAP_RECORD_HEADER;
+        size_t length = (size_t)(group->bytes[end - 1] - at) + group->captured[end - 1];
+        int status = fc_convert_append(&walk->postfilter->convert, at, length, longest, output);
+        if (status < 0)
+            return status;
+    }
+    return FC_OK;
+}
+
 static int note(const struct walk *walk, const struct fc_group *group, struct track *track,
                 uint64_t bits) {
     note_times(walk, group, track, bits);
@@ -356,6 +387,12 @@ static int note(const struct walk *walk, const struct fc_group *group, struct tr
             return status;
     }
     return FC_OK;
+}
+
+static int take(const struct walk *walk, const struct fc_group *group, uint32_t output,
+                uint64_t bits) {
+    note_times(walk, group, &walk->chains[0].tracks[output], bits);
+    return copy_at_once(walk, group, &walk->kept[output].records, bits);
 }
 
 static int summarise(const struct walk *walk, const struct fc_group *group,
@@ -468,7 +505,9 @@ static int judge(struct walk *walk, struct chain **going, uint32_t count, uint32
         for (uint32_t output = 0; output < postfilter->outputs; output++) {
             if ((bits[output] & frames) == 0)
                 continue;
-            int status = note(walk, group, &chain->tracks[output], bits[output] & frames);
+            int status = walk->copies_at_once
+                             ? take(walk, group, output, bits[output] & frames)
+                             : note(walk, group, &chain->tracks[output], bits[output] & frames);
             if (status < 0)
                 return status;
         }
@@ -477,20 +516,6 @@ static int judge(struct walk *walk, struct chain **going, uint32_t count, uint32
             if (status < 0)
                 return status;
         }
-    }
-    return FC_OK;
-}
-
-/* What matched in the first chain comes first whatever the others find. */
-static int copy_what_is_in_the_cache(struct walk *walk) {
-    const struct chain *first = &walk->chains[0];
-    if (!walk->postfilter->keep || first->scan.offset - walk->copied < COPY_BYTES)
-        return FC_OK;
-    walk->copied = first->scan.offset;
-    for (uint32_t output = 0; output < walk->postfilter->outputs; output++) {
-        int status = copy_runs(walk, &first->tracks[output], &walk->kept[output].records);
-        if (status < 0)
-            return status;
     }
     return FC_OK;
 }
@@ -535,8 +560,6 @@ static inline __attribute__((always_inline)) int run_chains(struct walk *walk, s
         else
             fill(walk, going, left, FC_GROUP / left, &group, swapped);
         int status = judge(walk, going, left, FC_GROUP / left, &group);
-        if (status == FC_OK)
-            status = copy_what_is_in_the_cache(walk);
         if (status < 0)
             return status;
     }
@@ -556,9 +579,9 @@ static struct chain *add_chain(struct walk *walk, const struct fc_scan *scan, si
     return chain;
 }
 
-/* Of small records one chain is hardly slower than two, and what matches in the first chain is
- * copied while it is in the cache. That is little behind a sieve. */
-static uint32_t chains_for(const struct walk *walk, const struct fc_scan *scan, size_t start,
+/* One chain of small records is fetched ahead of the walk, so it is hardly slower than two, and
+ * what matches is copied while it is in the cache. That is little behind a sieve. */
+static uint32_t chains_for(struct walk *walk, const struct fc_scan *scan, size_t start,
                            size_t stop) {
     struct fc_scan sample = *scan;
     struct fc_pcap_record record;
@@ -571,6 +594,7 @@ static uint32_t chains_for(const struct walk *walk, const struct fc_scan *scan, 
     size_t most = (stop - start) / CHAIN_BYTES;
     bool copies_much = walk->postfilter->keep && !walk->sifts;
     uint32_t few = copies_much ? 1 : FEW_CHAINS;
+    walk->far = small && copies_much ? FAR : 0;
     uint32_t wanted = small ? few : MOST_CHAINS;
     return most < wanted ? (uint32_t)most : wanted;
 }
@@ -590,6 +614,7 @@ static void plan_chains(struct walk *walk, const struct fc_scan *scan, size_t st
         last = add_chain(walk, scan, found);
     }
     last->stop = stop;
+    walk->copies_at_once = walk->postfilter->keep && walk->count == 1 && !walk->sifts;
 }
 
 /* Every chain must end where the next one begins. One that began elsewhere is walked again, and
@@ -792,7 +817,6 @@ static int call_run(void *argument) {
     call->result->start = start;
     walk->bytes = call->scan.bytes;
     walk->count = 0;
-    walk->copied = start;
     plan_chains(walk, &call->scan, start, stop);
     int status = walk_chains(walk, walk->chains, walk->count);
     if (status == FC_OK)
@@ -820,6 +844,8 @@ int fc_postfilter_bytes(const struct fc_postfilter *postfilter, const uint8_t *b
 struct part {
     uint64_t from;
     size_t length;
+    size_t first; /* what is walked, but for a few bytes behind it */
+    size_t most;
     uint8_t *mapped;         /* NULL: it was read */
     struct fc_buffer copied; /* of what cannot be mapped */
 };
@@ -850,8 +876,9 @@ static bool is_in_memory(int fd, uint64_t offset) {
 
 /* Chains read a part from several places at once. A disk is better asked for all of it, in order,
  * and for what comes next; but to ask for what is in memory already would take a fifth of the time
- * of the walk. The kernel takes no more than its read-ahead at once (mm/readahead.c of Linux). */
-static void fetch_from_disk(const struct part *part, int fd) {
+ * of the walk. The kernel takes no more than its read-ahead at once (mm/readahead.c of Linux).
+ * Gives whether all seems to be in memory. */
+static bool fetch_from_disk(const struct part *part, int fd) {
 #ifdef RWF_NOWAIT
     enum { AT_ONCE = 128 << 10 };
     for (uint64_t i = 0; i < SAMPLE; i++) {
@@ -860,19 +887,35 @@ static void fetch_from_disk(const struct part *part, int fd) {
         uint64_t end = part->from + 2 * (uint64_t)part->length;
         for (uint64_t at = part->from; at < end; at += AT_ONCE)
             (void)posix_fadvise(fd, (off_t)at, AT_ONCE, POSIX_FADV_WILLNEED);
-        return;
+        return false;
     }
+    return true;
 #else
     (void)part, (void)fd;
+    return false;
+#endif
+}
+
+/* Pages that the walk comes to one after the other are a fault for every 64 KiB, which together
+ * take as long as a walk with a sieve; at once they take a fifth of that. Kernels before Linux 5.14
+ * do not know it, and a file that was shortened has none: the walk goes on all the same. */
+static void map_pages(const struct part *part) {
+#ifdef MADV_POPULATE_READ
+    size_t page = part->first & ~(size_t)0xffff; /* no page is larger */
+    (void)madvise(part->mapped + page, part->most - page, MADV_POPULATE_READ);
+#else
+    (void)part;
 #endif
 }
 
 static int part_open(struct part *part, int fd) {
-    fetch_from_disk(part, fd);
+    bool is_near = fetch_from_disk(part, fd);
     void *mapped = mmap(NULL, part->length, PROT_READ, MAP_SHARED, fd, (off_t)part->from);
     if (mapped == MAP_FAILED)
         return part_read(part, fd);
     part->mapped = mapped;
+    if (is_near)
+        map_pages(part);
     return FC_OK;
 }
 
@@ -915,6 +958,8 @@ int fc_postfilter_range(const struct fc_postfilter *postfilter, int fd, uint64_t
         GUESS_SPAN + FC_PCAP_RECORD_HEADER + 2 * (uint64_t)postfilter->convert.from.max_captured;
     uint64_t end = size - most > ahead ? most + ahead : size;
     part.length = (size_t)(end - part.from);
+    part.first = (size_t)(first - part.from);
+    part.most = (size_t)(most - part.from);
     struct call call = {.start = (size_t)(start - part.from),
                         .stop = (size_t)(stop - part.from),
                         .guess = guess,
