@@ -30,11 +30,11 @@ def _filter_ranges(
 ) -> None:
     """Range after range as `fastcap filter` does it; `take` is given the matching records."""
     size = os.fstat(fd).st_size
-    memory = Memory(1)  # one buffer is used again for all ranges
+    memory = Memory(1, 1 << 30)  # one buffer is used again for all ranges
     start = FILE_HEADER
     while start < size:
         stop = min(size, (start // RANGE_BYTES + 1) * RANGE_BYTES)
-        _, _, _, start, damage, *_, ((_, output),) = filter_range(
+        _, _, _, start, damage, *_, ((_, output),), _ = filter_range(
             fd,
             start,
             stop,

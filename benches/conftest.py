@@ -111,7 +111,7 @@ def records(request: pytest.FixtureRequest, traffic: Records) -> Records:
     return traffic if request.param == "memory" else traffic.first(CACHE_FRAMES)
 
 
-_MEMORY = Memory(1)  # buffers that are used again, as in a run of `fastcap filter`
+_MEMORY = Memory(1, 1 << 30)  # buffers that are used again, as in a run of `fastcap filter`
 
 
 def filtered(records: Records, program: NativeProgram | None) -> tuple[int, int]:

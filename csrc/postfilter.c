@@ -73,6 +73,8 @@ struct walk {
     uint32_t tags_at;     /* and for the programs */
     fc_code_judge *code;  /* NULL: program after program */
     bool copies_at_once;  /* with one chain there is nothing to wait for */
+    bool filled;          /* as in the result */
+    uint64_t kept_bytes;  /* of all outputs and chains */
     bool selects;         /* by time or flow */
     bool sifts;
     uint64_t sifted; /* frames, */
@@ -360,8 +362,8 @@ static inline uint32_t next_neighbours(uint64_t *bits, uint32_t *end) {
 
 /* Frames in places next to each other are neighbours in the file, where a chain is all there is and
  * nothing was sifted. */
-static int copy_at_once(const struct walk *walk, const struct fc_group *group,
-                        struct fc_buffer *output, uint64_t bits) {
+static int copy_at_once(struct walk *walk, const struct fc_group *group, struct fc_buffer *output,
+                        uint64_t bits) {
     while (bits != 0) {
         uint32_t end = 0;
         uint32_t longest = 0;
@@ -373,11 +375,12 @@ static int copy_at_once(const struct walk *walk, const struct fc_group *group,
         int status = fc_convert_append(&walk->postfilter->convert, at, length, longest, output);
         if (status < 0)
             return status;
+        walk->kept_bytes += length;
     }
     return FC_OK;
 }
 
-static int note(const struct walk *walk, const struct fc_group *group, struct track *track,
+static int note(struct walk *walk, const struct fc_group *group, struct track *track,
                 uint64_t bits) {
     note_times(walk, group, track, bits);
     while (walk->postfilter->keep && bits != 0) {
@@ -385,12 +388,12 @@ static int note(const struct walk *walk, const struct fc_group *group, struct tr
         int status = keep_record(track, start_of(walk, group, place), group->captured[place]);
         if (status < 0)
             return status;
+        walk->kept_bytes += FC_PCAP_RECORD_HEADER + (uint64_t)group->captured[place];
     }
     return FC_OK;
 }
 
-static int take(const struct walk *walk, const struct fc_group *group, uint32_t output,
-                uint64_t bits) {
+static int take(struct walk *walk, const struct fc_group *group, uint32_t output, uint64_t bits) {
     note_times(walk, group, &walk->chains[0].tracks[output], bits);
     return copy_at_once(walk, group, &walk->kept[output].records, bits);
 }
@@ -542,6 +545,21 @@ static uint32_t those_going(struct chain *chains, uint32_t count, struct chain *
     return found;
 }
 
+static bool is_full(const struct walk *walk, const struct chain *chains, uint32_t count) {
+    uint64_t rows = 0;
+    for (uint32_t i = 0; walk->postfilter->summary && i < count; i++)
+        rows += chains[i].summary.count;
+    return walk->kept_bytes + rows * sizeof(struct fc_summary_row) > walk->postfilter->most_kept;
+}
+
+/* Ends the walk in its first chain: what the others found is found again by whoever goes on. */
+static void cut_short(struct walk *walk, struct chain *chain) {
+    if (!chain->ended)
+        end_chain(chain, FC_SCAN_CALLER);
+    walk->count = (uint32_t)(chain - walk->chains) + 1;
+    walk->filled = chain->why == FC_SCAN_CALLER;
+}
+
 /* `swapped` is a constant in each of the two callers, so each gets a loop of its own. */
 static inline __attribute__((always_inline)) int run_chains(struct walk *walk, struct chain *chains,
                                                             uint32_t count, bool swapped) {
@@ -562,6 +580,10 @@ static inline __attribute__((always_inline)) int run_chains(struct walk *walk, s
         int status = judge(walk, going, left, FC_GROUP / left, &group);
         if (status < 0)
             return status;
+        if (is_full(walk, chains, count)) {
+            cut_short(walk, chains);
+            return FC_OK;
+        }
     }
 }
 
@@ -663,6 +685,7 @@ static int sum_up(struct walk *walk, struct fc_postfilter_result *result) {
     const struct chain *last = &walk->chains[walk->count - 1];
     result->end = last->scan.offset;
     result->stop = last->why;
+    result->filled = walk->filled;
     for (uint32_t output = 0; output < walk->postfilter->outputs; output++) {
         struct fc_postfilter_kept *kept = &result->kept[output];
         for (uint32_t i = 0; i < walk->count; i++) {

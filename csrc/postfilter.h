@@ -37,9 +37,10 @@ struct fc_postfilter {
     const struct fc_program *skipping; /* programs[0] without VLAN tags, or NULL: tagged_missed */
     int64_t since_ns;                  /* frames from here on, */
     int64_t until_ns;                  /* and before this, in nanoseconds since 1970, */
-    uint32_t sample; /* and of one flow in so many (0: all) are judged; others are not taken */
-    uint32_t link;   /* enum fc_flow_link, for `sample` and `summary` */
-    uint64_t limit;  /* stop behind this many frames that any output takes; UINT64_MAX: none */
+    uint32_t sample;    /* and of one flow in so many (0: all) are judged; others are not taken */
+    uint32_t link;      /* enum fc_flow_link, for `sample` and `summary` */
+    uint64_t limit;     /* stop behind this many frames that any output takes; UINT64_MAX: none */
+    uint64_t most_kept; /* and behind those with which this many bytes are kept and summed up */
     const struct fc_cancel *cancel; /* may be NULL */
 };
 
@@ -55,6 +56,7 @@ struct fc_postfilter_result {
     uint64_t start;        /* offset of the first record read; the end, where none was found */
     uint64_t end;          /* offset behind the last record read */
     enum fc_scan_stop stop;
+    bool filled;               /* it stopped for `most_kept`: go on from `end` */
     uint64_t tagged_missed;    /* frames with tags that `program` rejects and `skipping` takes */
     uint64_t chains_redone;    /* wrong guesses inside the range */
     struct fc_summary summary; /* finished; owned by whoever has the result */

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes of all files, from another thread."""
 
-# Ranges in flight hold their matches in memory: this many bytes in all, at most.
+# Ranges in flight hold their matches in memory: this many bytes in all, at most. Where all outputs
+# take more than that of its range, a call stops early, and the rest of the range is another call.
 _IN_FLIGHT = 96 << 20
 _LARGEST_RANGE = 32 << 20
 _SMALLEST_RANGE = 64 << 10
@@ -82,12 +83,13 @@ class Run:
         self.jobs = jobs
         self.limit = limit
         self.progress = progress
+        outputs = len(self.programs)
+        room = _IN_FLIGHT - (outputs * _OUTPUT if outputs > 1 else 0)
+        self.in_flight = min(jobs + _AHEAD, room // _SMALLEST_RANGE)
+        self.most_kept = room // self.in_flight
+        self.range_bytes = range_bytes or min(_LARGEST_RANGE, self.most_kept)
         # A frame may go to every output; rows of a summary take about as much as small frames.
-        room = _IN_FLIGHT // (len(self.programs) + summary)
-        room -= _OUTPUT if len(self.programs) > 1 else 0
-        self.in_flight = min(jobs + _AHEAD, max(2, room // _SMALLEST_RANGE))
-        room //= self.in_flight
-        self.range_bytes = range_bytes or max(_SMALLEST_RANGE, min(_LARGEST_RANGE, room))
+        self.shortest = max(_SMALLEST_RANGE, self.most_kept // (outputs + summary))
         self.writes = False
         self.out_header = _out_header(sources, snaplen)
         self.result = FilterResult([InputReport(s.name, s.header) for s in sources])
@@ -142,7 +144,12 @@ class Run:
             selection.sample,
             flow_link(source.header.linktype) if self.summary else selection.link,
             self.code,
+            self.most_kept,
         )
+
+    def shorten_ranges(self) -> None:
+        """Matches were more than a call may keep. What comes will be alike."""
+        self.range_bytes = min(self.range_bytes, max(self.shortest, self.range_bytes // 2))
 
     def tasks(self) -> Iterator[tuple[int, Task | None]]:
         """The number of an input and a range of it, in order; None for a stream as a whole."""
@@ -216,7 +223,7 @@ class _Committer:
         self.executor = executor
         self.cancel = cancel
         # and the one that is being committed
-        self.memory = Memory((run.in_flight + 1) * len(run.programs))
+        self.memory = Memory((run.in_flight + 1) * len(run.programs), 2 * run.shortest)
         self.tasks = run.tasks()
         self.pending: deque[tuple[int, Task | None, Future[Result] | Work[Result] | None]] = deque()
         self.number = -1  # of the input that is being committed
@@ -280,6 +287,8 @@ class _Committer:
             # Which frame was the last depends on all ranges before: read up to just that one.
             result = self.again(task, self.left)
         self.commit(result)
+        if result.filled and self.left != 0 and not self.is_unread:
+            self.split(task)
         if result.damage is not None:
             source = self.run.sources[self.number]
             if result.cut and _size_now(source) > source.size:
@@ -287,6 +296,21 @@ class _Committer:
                     damage="the file ends inside a record: it is still growing"
                 )
             self.damaged(result, source.size - result.end)
+
+    def split(self, task: Task) -> None:
+        """The rest of a range comes next, in ranges so short that together they keep no more than
+        one call may."""
+        self.run.shorten_ranges()
+        rest = []
+        start = self.expected
+        while start < task.stop:
+            stop = min(task.stop, (start // self.run.shortest + 1) * self.run.shortest)
+            one = task._replace(start=start, stop=stop, guess=start != self.expected)
+            rest.append(
+                (self.number, one, self.executor.submit(run_task, one, self.cancel, self.memory))
+            )
+            start = stop
+        self.pending.extendleft(reversed(rest))
 
     def redo(self, task: Task) -> Result:
         """A wrong guess. A record that began before this range may reach into it or past it."""

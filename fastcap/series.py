@@ -346,7 +346,7 @@ def cut(fd: int, path: str) -> tuple[int, Span]:
     identity = Identity(status.st_dev, status.st_ino)
     size = status.st_size
     task = Task(path, identity, size, HEADER_SIZE, size, guess=False, job=job)
-    result = run_task(task, Cancel(), Memory(1))
+    result = run_task(task, Cancel(), Memory(1, 0))
     os.ftruncate(fd, result.end)
     os.fsync(fd)
     return result.end, result.kept[0].matched

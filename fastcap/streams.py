@@ -28,6 +28,7 @@ def read_stream(
     of these are still to come."""
     assert source.fd is not None
     most = min(PIECE, _ALL_TAKEN // len(job.programs))
+    job = job._replace(most_kept=NO_LIMIT)
     offset = HEADER_SIZE
     waiting = b""
     at_end = False

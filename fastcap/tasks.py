@@ -32,8 +32,10 @@ class Job(NamedTuple):
     records come back or are only counted. `limit`: frames that any output takes, after which it
     stops. With `summary` what no output takes is summed up. Frames from `since_ns` on and before
     `until_ns` are judged, of one flow in `sample` (0: of all); `link`: how frames begin (enum
-    fc_flow_link), for `sample` and `summary`. `skipping`: the first program without VLAN tags, for
-    frames that have them and are rejected. `code`: machine code for all programs at once."""
+    fc_flow_link), for `sample` and `summary`. `most_kept`: bytes of matching records and of rows of
+    the summary behind which a range may stop (Result.filled). `skipping`: the first program without
+    VLAN tags, for frames that have them and are rejected. `code`: machine code for all programs at
+    once."""
 
     programs: tuple[NativeProgram | None, ...]
     layout: Layout
@@ -48,6 +50,7 @@ class Job(NamedTuple):
     sample: int = 0
     link: int = 0
     code: MachineCode | None = None
+    most_kept: int = NO_LIMIT
 
 
 class Task(NamedTuple):
@@ -79,7 +82,8 @@ class Result(NamedTuple):
     output gets. `taken`: frames that any of them takes. `tagged_missed` frames were rejected that
     `skipping` takes. `damage` says why reading ended before `stop`; `cut` that it is because the
     bytes end inside a record. `chains_redone`: wrong guesses inside the range. `summary`: frames
-    that no output takes, as fastcap.summary.add reads it."""
+    that no output takes, as fastcap.summary.add reads it. `filled`: it stopped before the range's
+    end, for it kept as much as it may."""
 
     frames_read: int
     taken: int
@@ -91,6 +95,7 @@ class Result(NamedTuple):
     chains_redone: int
     summary: bytes
     kept: tuple[Kept, ...]
+    filled: bool = False
 
     def skipped(self) -> Result:
         """As if no output had taken anything."""
@@ -98,7 +103,7 @@ class Result(NamedTuple):
 
     def nothing_more(self) -> Result:
         """Of the same range, behind its end."""
-        return Result(0, 0, self.end, self.end, self.damage, self.cut, 0, 0, b"", ())
+        return Result(0, 0, self.end, self.end, self.damage, self.cut, 0, 0, b"", (), self.filled)
 
 
 def run_task(task: Task, cancel: Cancel, memory: Memory) -> Result:
@@ -142,9 +147,9 @@ def _settings(job: Job) -> dict[str, Any]:
 
 
 def _result(native: tuple[Any, ...]) -> Result:
-    *counts, kept = native
+    *counts, kept, filled = native
     given = tuple(Kept(Span(*matched), records) for matched, records in kept)
-    return Result._make([*counts, given])
+    return Result._make([*counts, given, filled])
 
 
 def _named(path: str, error: InputError) -> InputError:

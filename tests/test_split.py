@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import fastcap
+from fastcap import committer
 from fastcap.committer import Run
 from fastcap.inputs import open_source
 from fastcap.outputs import block_for
@@ -127,11 +128,58 @@ def test_what_is_in_memory_at_once_does_not_grow_with_outputs_and_workers(
     filters = [fastcap.compile("tcp")] * outputs
     for jobs in (1, 2, 16, 128, 1024):
         run = Run(opened, filters, jobs=jobs)
-        assert run.in_flight * run.range_bytes * outputs <= 96 << 20
+        room = outputs * (128 << 10) if outputs > 1 else 0
+        assert run.in_flight * run.most_kept + room <= 96 << 20
+        assert run.range_bytes <= min(32 << 20, run.most_kept)
+        # what comes of a range that was split is no more than what one call may keep
+        assert run.shortest * outputs <= run.most_kept or run.shortest == 64 << 10
         assert 2 <= run.in_flight <= jobs + 2
     assert block_for(outputs) % 4096 == 0
     assert outputs * block_for(outputs) <= 24 << 20
     assert block_for(outputs) == 4 << 20 or outputs > 6
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("limit", [None, 1_000])
+def test_more_matches_than_may_be_in_memory_are_still_all_there(
+    sources: list[str],
+    frames: list[Frame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    jobs: int,
+    limit: int | None,
+) -> None:
+    monkeypatch.setattr(committer, "_IN_FLIGHT", 3 * (128 << 10) + 30_000 * (jobs + 2))
+    monkeypatch.setattr(committer, "_SMALLEST_RANGE", 1_000)
+    split = count_calls(monkeypatch, committer._Committer, "split")
+    outputs = {str(tmp_path / name): text for name, text in FILTERS.items()}
+    result = fastcap.split_files(outputs, sources, jobs=jobs, range_bytes=60_000)
+    assert result.frames_read == 3_000
+    for name, text in outputs.items():
+        assert read(Path(name)) == taken(text, frames)
+    assert split
+    split.clear()
+    monkeypatch.setattr(committer, "_IN_FLIGHT", 10_000 * (jobs + 2))
+    for skip in (0, 7, 2_500):
+        out = tmp_path / f"skip{skip}.pcap"
+        fastcap.filter_files(
+            "", sources, out, jobs=jobs, skip=skip, limit=limit, range_bytes=60_000
+        )
+        assert read(out) == frames[skip:][:limit]
+    assert split
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[object]:
+    """Grows with each call of a method."""
+    calls: list[object] = []
+    original = getattr(owner, name)
+
+    def called(*arguments: object) -> object:
+        calls.append(arguments)
+        return original(*arguments)
+
+    monkeypatch.setattr(owner, name, called)
+    return calls
 
 
 def test_outputs_must_be_files_of_their_own(sources: list[str], tmp_path: Path) -> None:

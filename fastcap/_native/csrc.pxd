@@ -176,6 +176,7 @@ cdef extern from "postfilter.h" nogil:
         uint32_t sample
         uint32_t link
         uint64_t limit
+        uint64_t most_kept
         const fc_cancel *cancel
     struct fc_postfilter_kept:
         fc_scan_summary matched
@@ -186,6 +187,7 @@ cdef extern from "postfilter.h" nogil:
         uint64_t start
         uint64_t end
         fc_scan_stop stop
+        bint filled
         uint64_t tagged_missed
         uint64_t chains_redone
         fc_summary summary

@@ -10,10 +10,12 @@ cdef char NOTHING = 0
 
 
 cdef class Shelf:
-    """Buffers that wait to be used again, at most `limit`. The GIL guards it."""
+    """Buffers that wait to be used again, at most `limit`, none that has grown beyond `largest`
+    bytes. The GIL guards it."""
 
-    def __cinit__(self, int limit):
+    def __cinit__(self, int limit, size_t largest):
         self.limit = limit
+        self.largest = largest
         self.buffers = <fc_buffer *>calloc(max(limit, 1), sizeof(fc_buffer))
         if self.buffers is NULL:
             raise MemoryError
@@ -30,7 +32,7 @@ cdef class Shelf:
         return self.buffers[self.count]
 
     cdef void give(self, fc_buffer buffer) noexcept:
-        if self.count == self.limit:
+        if self.count == self.limit or buffer.capacity > self.largest:
             fc_buffer_free(&buffer)
             return
         self.buffers[self.count] = buffer
@@ -39,14 +41,15 @@ cdef class Shelf:
 
 cdef class Memory:
     """Buffers of finished work for the work that follows, so that their pages are touched once:
-    at most `limit`. In another process it arrives empty."""
+    at most `limit`, none of more than `largest` bytes. In another process it arrives empty."""
 
-    def __cinit__(self, int limit):
+    def __cinit__(self, int limit, size_t largest):
         self.limit = limit
-        self.outputs = Shelf(limit)
+        self.largest = largest
+        self.outputs = Shelf(limit, largest)
 
     def __reduce__(self):
-        return Memory, (self.limit,)
+        return Memory, (self.limit, self.largest)
 
 
 cdef class NativeBytes:

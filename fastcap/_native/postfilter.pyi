@@ -12,7 +12,7 @@ PROTOCOLS: tuple[str, ...]
 
 _Summary = tuple[int, int | None, int | None]
 _Kept = tuple[tuple[_Summary, NativeBytes], ...]
-_Result = tuple[int, int, int, int, str | None, bool, int, int, bytes, _Kept]
+_Result = tuple[int, int, int, int, str | None, bool, int, int, bytes, _Kept, bool]
 
 def filter_range(
     fd: int,
@@ -34,6 +34,7 @@ def filter_range(
     until_ns: int = 0x7FFFFFFFFFFFFFFF,
     sample: int = 0,
     link: int = 0,
+    most_kept: int = 0xFFFFFFFFFFFFFFFF,
     cancel: Cancel,
     memory: Memory,
 ) -> _Result: ...
@@ -53,6 +54,7 @@ def filter_bytes(
     until_ns: int = 0x7FFFFFFFFFFFFFFF,
     sample: int = 0,
     link: int = 0,
+    most_kept: int = 0xFFFFFFFFFFFFFFFF,
     cancel: Cancel,
     memory: Memory,
 ) -> _Result: ...

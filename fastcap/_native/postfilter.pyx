@@ -42,7 +42,7 @@ cdef class _Settings:
     cdef Memory memory
 
     def __cinit__(self, programs, code, layout, out_layout, limit, keep, rest, summary,
-                  NativeProgram skipping, since_ns, until_ns, sample, link,
+                  NativeProgram skipping, since_ns, until_ns, sample, link, most_kept,
                   Cancel cancel not None, Memory memory not None):
         cdef size_t count = len(programs)
         self.held = (*programs, code, skipping, cancel)
@@ -71,6 +71,7 @@ cdef class _Settings:
         self.c.sample = sample
         self.c.link = link
         self.c.limit = limit
+        self.c.most_kept = most_kept
         self.c.cancel = &cancel.c
 
     def __dealloc__(self):
@@ -111,6 +112,7 @@ cdef class _Settings:
             self.result.chains_redone,
             self.summary(),
             tuple([self.kept(i) for i in range(self.c.outputs)]),
+            self.result.filled,
         )
 
 
@@ -118,16 +120,17 @@ def filter_range(int fd, uint64_t start, uint64_t stop, uint64_t size, bint gues
                  tuple programs not None, code=None, layout, out_layout, uint64_t limit=NO_LIMIT,
                  bint keep, bint rest=False, bint summary=False, NativeProgram skipping=None,
                  int64_t since_ns=FIRST_TIME, int64_t until_ns=LAST_TIME, int sample=0, int link=0,
-                 Cancel cancel not None, Memory memory not None) -> tuple:
+                 uint64_t most_kept=NO_LIMIT, Cancel cancel not None, Memory memory not None) -> tuple:
     """fc_postfilter_range (csrc/postfilter.h), with machine code for all programs at once if there
     is `code` (fastcap.engine.MachineCode): frames read, and taken by any program; offsets of
     the first record and behind the last; damage or None; whether it is that the bytes end inside a
     record; frames that only `skipping` takes; wrong guesses inside; with `summary`,
     rows of what no program takes (struct fc_summary_row, one after the other); for each program
-    frames matched with their earliest and latest time, and the records."""
+    frames matched with their earliest and latest time, and the records; whether it stopped because
+    it kept more bytes than `most_kept`."""
     cdef _Settings settings = _Settings(programs, code, layout, out_layout, limit, keep, rest,
                                         summary, skipping, since_ns, until_ns, sample, link,
-                                        cancel, memory)
+                                        most_kept, cancel, memory)
     cdef int status
     with nogil:
         status = fc_postfilter_range(&settings.c, fd, start, stop, size, guess, &settings.result)
@@ -139,11 +142,11 @@ def filter_bytes(const unsigned char[::1] data not None, *,
                  tuple programs not None, code=None, layout, out_layout, uint64_t limit=NO_LIMIT,
                  bint keep, bint rest=False, bint summary=False, NativeProgram skipping=None,
                  int64_t since_ns=FIRST_TIME, int64_t until_ns=LAST_TIME, int sample=0, int link=0,
-                 Cancel cancel not None, Memory memory not None) -> tuple:
+                 uint64_t most_kept=NO_LIMIT, Cancel cancel not None, Memory memory not None) -> tuple:
     """The same for bytes in memory that start with a record; offsets count from their start."""
     cdef _Settings settings = _Settings(programs, code, layout, out_layout, limit, keep, rest,
                                         summary, skipping, since_ns, until_ns, sample, link,
-                                        cancel, memory)
+                                        most_kept, cancel, memory)
     cdef size_t length = data.shape[0]
     cdef const unsigned char *at = &data[0] if length else NULL
     cdef int status

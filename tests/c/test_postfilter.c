@@ -234,6 +234,7 @@ static struct fc_postfilter postfilter_of(struct fc_pcap_layout layout,
         .until_ns = INT64_MAX,
         .link = FC_FLOW_RAW, /* of random frames a quarter is known */
         .limit = UINT64_MAX,
+        .most_kept = UINT64_MAX,
     };
 }
 
@@ -497,7 +498,8 @@ static struct given *read_range(const struct fc_postfilter *postfilter, int fd, 
     CHECK_IS(fc_postfilter_range(&asked, fd, start, stop, size, guess, &given->result), FC_OK);
     CHECK(guess ? given->result.start >= start : given->result.start == start);
     CHECK(given->result.start <= given->result.end && given->result.end <= size);
-    CHECK(given->result.stop != FC_SCAN_CALLER || given->result.end >= stop);
+    bool all = given->result.stop != FC_SCAN_CALLER || given->result.end >= stop;
+    CHECK(given->result.filled ? given->result.end > start : all);
     return given;
 }
 
@@ -858,6 +860,60 @@ static void a_limit_may_be_reached_far_inside(void) {
     }
     close(fd);
     made_free(&made);
+}
+
+/* Asks again from where each call ends that kept as much as it may. Gives how many calls it took.
+ */
+static uint32_t check_filled(const struct fc_postfilter *postfilter, int fd,
+                             const struct made *made, uint64_t largest_group) {
+    struct expected *expected = expect(postfilter, made->bytes, made->length);
+    struct given *all = block_new(sizeof *all);
+    uint32_t calls = 0;
+    for (bool goes_on = true; goes_on; calls++) {
+        struct given *given =
+            read_range(postfilter, fd, all->result.end, made->length, made->length, false);
+        uint64_t kept = 0;
+        for (uint32_t i = 0; i < postfilter->outputs; i++)
+            kept += given->kept[i].records.length;
+        CHECK(postfilter->most_kept > UINT64_MAX - largest_group ||
+              kept <= postfilter->most_kept + largest_group);
+        goes_on = given->result.filled;
+        CHECK(!goes_on || given->result.stop == FC_SCAN_CALLER);
+        join(all, given, postfilter->outputs);
+        given_free(given);
+    }
+    CHECK_IS(all->result.stop, expected->stop == FC_SCAN_END ? FC_SCAN_CALLER : expected->stop);
+    check_given(all, expected, postfilter->outputs);
+    check_summary(&all->result.summary, expected, true);
+    given_free(all);
+    expected_free(expected);
+    return calls;
+}
+
+/* With several chains only the first one's frames count where a call ends early. */
+static void a_call_that_kept_enough_ends_and_another_goes_on(void) {
+    const uint64_t most[] = {0, 1, 1000, 100000, 1 << 20, UINT64_MAX};
+    const uint32_t longest[] = {90, 1000};
+    const struct fc_program *const *all[] = {everything, with(FIRST_BYTE), with(PLAN)};
+    for (size_t l = 0; l < COUNT(longest); l++) {
+        struct fc_pcap_layout layout = layout_number((uint32_t)l);
+        struct made made = traffic_of(&layout, 8 * CHAIN, longest[l]);
+        int fd = file_of(&made);
+        for (size_t i = 0; i < COUNT(most) * COUNT(all); i++) {
+            const struct fc_program *chosen[] = {all[i % COUNT(all)][0], programs[PLAN]};
+            struct fc_postfilter postfilter = postfilter_of(layout, chosen);
+            postfilter.outputs = 2;
+            postfilter.rest = i & 1;
+            postfilter.summary = i & 4;
+            postfilter.most_kept = most[i / COUNT(all)];
+            check_about("%" PRIu64 " bytes, frames of up to %u", postfilter.most_kept, longest[l]);
+            uint32_t calls =
+                check_filled(&postfilter, fd, &made, UINT64_C(128) * (16 + longest[l]));
+            CHECK(i % COUNT(all) != 0 || (calls > 1) == (postfilter.most_kept < UINT64_MAX));
+        }
+        close(fd);
+        made_free(&made);
+    }
 }
 
 /* ---- Times and flows --------------------------------------------------------------------- */
@@ -1609,6 +1665,7 @@ int main(int count, char **arguments) {
     TEST(one_flow_of_so_many_is_judged);
     TEST(a_limit_stops_behind_the_last_frame_taken);
     TEST(a_limit_may_be_reached_far_inside);
+    TEST(a_call_that_kept_enough_ends_and_another_goes_on);
     TEST(two_ranges_meet_at_any_byte);
     TEST(ranges_find_the_same_border);
     TEST(ranges_give_what_bytes_in_memory_give);

@@ -309,6 +309,7 @@ static void check_postfilter(const struct settings *settings, const uint8_t *byt
         .since_ns = INT64_MIN,
         .until_ns = INT64_MAX,
         .limit = settings->limit,
+        .most_kept = UINT64_MAX,
         .keep = settings->keep,
     };
     given_begin(settings, &given);
