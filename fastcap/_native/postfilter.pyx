@@ -120,7 +120,8 @@ def filter_range(int fd, uint64_t start, uint64_t stop, uint64_t size, bint gues
                  tuple programs not None, code=None, layout, out_layout, uint64_t limit=NO_LIMIT,
                  bint keep, bint rest=False, bint summary=False, NativeProgram skipping=None,
                  int64_t since_ns=FIRST_TIME, int64_t until_ns=LAST_TIME, int sample=0, int link=0,
-                 uint64_t most_kept=NO_LIMIT, Cancel cancel not None, Memory memory not None) -> tuple:
+                 uint64_t most_kept=NO_LIMIT, Cancel cancel not None,
+                 Memory memory not None) -> tuple:
     """fc_postfilter_range (csrc/postfilter.h), with machine code for all programs at once if there
     is `code` (fastcap.engine.MachineCode): frames read, and taken by any program; offsets of
     the first record and behind the last; damage or None; whether it is that the bytes end inside a
@@ -142,7 +143,8 @@ def filter_bytes(const unsigned char[::1] data not None, *,
                  tuple programs not None, code=None, layout, out_layout, uint64_t limit=NO_LIMIT,
                  bint keep, bint rest=False, bint summary=False, NativeProgram skipping=None,
                  int64_t since_ns=FIRST_TIME, int64_t until_ns=LAST_TIME, int sample=0, int link=0,
-                 uint64_t most_kept=NO_LIMIT, Cancel cancel not None, Memory memory not None) -> tuple:
+                 uint64_t most_kept=NO_LIMIT, Cancel cancel not None,
+                 Memory memory not None) -> tuple:
     """The same for bytes in memory that start with a record; offsets count from their start."""
     cdef _Settings settings = _Settings(programs, code, layout, out_layout, limit, keep, rest,
                                         summary, skipping, since_ns, until_ns, sample, link,

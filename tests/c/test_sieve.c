@@ -61,6 +61,41 @@ static void rare_words_are_chosen_before_frequent_ones(void) {
     CHECK(!passes(&sieve, frame));
 }
 
+/* IPv4, TCP, port 443, and then perhaps `host A`. */
+static struct fc_plan web_plan(bool of_a_host) {
+    uint32_t behind = of_a_host ? 4 : FC_PLAN_TAKE;
+    struct fc_plan plan = {.reach = 38, .count = of_a_host ? 6 : 4, .exit_count = 1};
+    plan.tests[0] = test_of(2, 12, (const uint8_t *)"\x08\0", 1, FC_PLAN_REJECT);
+    plan.tests[1] = test_of(1, 23, (const uint8_t *)"\x06\0", 2, FC_PLAN_REJECT);
+    plan.tests[2] = test_of(2, 34, (const uint8_t *)"\x01\xbb", behind, 3);
+    plan.tests[3] = test_of(2, 36, (const uint8_t *)"\x01\xbb", behind, FC_PLAN_REJECT);
+    plan.tests[4] = test_of(4, 26, address, FC_PLAN_TAKE, 5);
+    plan.tests[5] = test_of(4, 30, address, FC_PLAN_TAKE, FC_PLAN_REJECT);
+    return plan;
+}
+
+/* Traffic is full of IPv4, of TCP, and of port 443: in this order. Which of them are looked for is
+ * half of the time that a filter takes. */
+static void an_address_is_rarer_than_a_port_and_that_than_a_protocol(void) {
+    struct fc_plan of_a_host = web_plan(true);
+    struct fc_plan of_all = web_plan(false);
+    struct fc_sieve host = sieve_of(&of_a_host);
+    struct fc_sieve port = sieve_of(&of_all);
+    CHECK_IS(host.count, 2);
+    CHECK(host.words[0].offset + host.words[1].offset == 26 + 30);
+    CHECK_IS(port.count, 2);
+    uint8_t frame[60] = {0};
+    memcpy(frame + 12, "\x08\0", 2);
+    frame[23] = 6;
+    CHECK(!passes(&host, frame));
+    CHECK(!passes(&port, frame));
+    memcpy(frame + 36, "\x01\xbb", 2);
+    CHECK(!passes(&host, frame));
+    CHECK(passes(&port, frame));
+    memcpy(frame + 30, address, 4);
+    CHECK(passes(&host, frame));
+}
+
 static void a_word_ends_with_its_bytes(void) {
     struct fc_plan plan = {.reach = 60, .count = 2, .exit_count = 1};
     plan.tests[0] = test_of(1, 59, (const uint8_t *)"\x07\0", FC_PLAN_TAKE, 1);
@@ -158,6 +193,7 @@ static void tags_pass(void) {
 
 int main(void) {
     TEST(rare_words_are_chosen_before_frequent_ones);
+    TEST(an_address_is_rarer_than_a_port_and_that_than_a_protocol);
     TEST(a_word_ends_with_its_bytes);
     TEST(what_goes_to_the_interpreter_passes);
     TEST(a_plan_that_takes_most_has_no_sieve);
