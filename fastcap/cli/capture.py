@@ -25,6 +25,7 @@ from fastcap.cli.flags import (
     Free,
     engine_option,
     pressure_option,
+    verbose_option,
     vlan_option,
     with_parent_option,
 )
@@ -203,6 +204,7 @@ def _list_interfaces(ctx: click.Context, _param: click.Parameter, value: bool) -
 )  # fmt: skip
 @vlan_option
 @engine_option
+@verbose_option
 @click.option(
     "-D",
     "--list-interfaces",
@@ -225,6 +227,7 @@ def command(
     duration: float | None,
     no_promiscuous: bool,
     as_json: bool,
+    verbose: bool,
     snaplen: int,
     keep_free: Free | None,
     wait_interface: bool | None,
@@ -303,6 +306,8 @@ def command(
             terminal.start()
             for note in capture.notes:
                 terminal.say(note)
+            if verbose and capture.engine is not None:
+                terminal.say(f"engine {capture.engine}")
             with signals:
                 _run(capture, signals, terminal, duration, page)
         finally:

@@ -15,6 +15,7 @@ from fastcap.cli.flags import (
     files_from_option,
     jobs_option,
     outputs_of,
+    verbose_option,
     vlan_option,
 )
 from fastcap.cli.messages import say
@@ -112,7 +113,7 @@ _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 @vlan_option
 @engine_option
 @click.option("--force", is_flag=True, help="Replace OUT where it exists.")
-@click.option("-v", "--verbose", is_flag=True, help="Say who ran the filter, and why.")
+@verbose_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object.")
 def command(
     words: tuple[str, ...],

@@ -140,6 +140,9 @@ engine_option = click.option(
     help="Who runs filters in user space. jit: machine code, by fastcap-jit; auto: that where it "
     "is installed; interpreter: the same results, slower.",
 )
+verbose_option = click.option(
+    "-v", "--verbose", is_flag=True, help="Say who runs the filter, and why."
+)
 linktype_option = click.option(
     "-y",
     "--linktype",

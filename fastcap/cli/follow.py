@@ -18,6 +18,7 @@ from fastcap.cli.flags import (
     jobs_option,
     outputs_of,
     pressure_option,
+    verbose_option,
     vlan_option,
     with_parent_option,
 )
@@ -133,6 +134,7 @@ class _Number(click.FloatRange):
 )
 @vlan_option
 @engine_option
+@verbose_option
 @click.option("--once", is_flag=True, help="End when nothing waits any more.")
 @click.option("-Z", "--user", metavar="NAME", help="Run as user NAME.")
 @click.option("--group", metavar="NAME", help="Give the outputs to group NAME.")
@@ -153,6 +155,7 @@ def command(
     group: str | None,
     mode: int,
     as_json: bool,
+    verbose: bool,
     ready: int | None,
     pressure: int | None,
     with_parent: int | None,
@@ -203,6 +206,7 @@ def command(
             terminal.start()
             page = None if pressure is None else Pressure.attach(pressure)
             service = Service(settings, filters, terminal.say, page)
+            service.tells_engine = verbose
             try:
                 _tell_ready(ready)
                 terminal.say(_what(settings))

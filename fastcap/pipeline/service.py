@@ -157,6 +157,7 @@ class Service:
         self._drains = settings.once
         self.now = ""  # the file in work, for people
         self.engine: Engine | None = None  # who filtered the last original
+        self.tells_engine = False
         self._arrivals = Arrivals(self.spool, journal, self.counts, self.on_note, self._is_known)
         for row in journal.originals(states.SAFE):
             self._is_known(row.id, row.seen, states.SAFE, "")
@@ -360,7 +361,7 @@ class Service:
     def _note_engine(self, engine: Engine) -> None:
         """Who filtered the last original; a defect is told once."""
         if engine != self.engine:
-            for note in engine.notes():
+            for note in [*engine.notes(), *([f"engine {engine}"] if self.tells_engine else [])]:
                 self.on_note(note)
         self.engine = engine
 

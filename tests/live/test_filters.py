@@ -111,10 +111,12 @@ def test_who_decides_in_user_space_makes_no_difference(
     network: Network, tmp_path: Path, engine: str
 ) -> None:
     expression = "ContainsBin(FrameData, HEX, '07 03') OR Blob(FrameData, 20, 2) == 0x0108"
-    capture = network.capture(tmp_path / "x.pcap", "-s", "40", "--engine", engine, expression)
+    options = ("-s", "40", "--engine", engine, "-v", expression)
+    capture = network.capture(tmp_path / "x.pcap", *options)
     network.send(COUNT)
     ended = capture.end()
     assert ended.json["engine"]["name"] == engine
+    assert f"fastcap: engine {engine}" in ended.err
     expected = [
         number
         for number in range(COUNT)

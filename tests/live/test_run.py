@@ -135,10 +135,11 @@ def test_what_is_captured_is_filtered_and_deleted(network: Network, tmp_path: Pa
 
 
 def test_both_halves_get_the_engine(network: Network, tmp_path: Path) -> None:
-    run = Run(network, tmp_path, "--engine", "interpreter")
+    run = Run(network, tmp_path, "--engine", "interpreter", "-v")
     for name in ("capture", "follow"):
         words = Path(f"/proc/{run.half(name)}/cmdline").read_bytes().split(b"\0")
         assert b"--engine=interpreter" in words, name
+        assert b"--verbose" in words, name
     assert run.end() == 0
 
 

@@ -85,9 +85,10 @@ def test_whoever_filters_the_outputs_are_the_same_and_it_is_told(
     spool: Spool, kept: list[Output], tmp_path: Path, engine: str
 ) -> None:
     spool.fill(3, 60)
-    told, _ = once(follow(spool, kept, "--engine", engine), tmp_path)
+    told, said = once(follow(spool, kept, "--engine", engine, "-v"), tmp_path)
     check(spool, kept)
     assert told["engine"]["name"] == engine
+    assert said.count(f"fastcap: engine {engine}") == 1
 
 
 BROKEN = """
