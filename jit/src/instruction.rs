@@ -48,51 +48,113 @@ pub enum Operand {
 
 /// Arithmetic that cannot fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // the names say it
 pub enum Arithmetic {
+    /// A + operand.
     Add,
+    /// A - operand.
     Subtract,
+    /// A * operand.
     Multiply,
+    /// A | operand.
     Or,
+    /// A & operand.
     And,
+    /// A ^ operand.
     Xor,
+    /// A << operand; 0 by 32 and more.
     ShiftLeft,
+    /// A >> operand; 0 by 32 and more.
     ShiftRight,
 }
 
 /// A comparison of A, unsigned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub enum Comparison {
+    /// A == operand.
     Equal,
+    /// A > operand.
     Greater,
+    /// A >= operand.
     AtLeast,
+    /// A & operand is not 0.
     AnyBit,
 }
 
 /// An instruction that was checked; targets are numbers of instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // csrc/program.h says what each does
+#[rustfmt::skip] // what a field is, beside it
 pub enum Operation {
-    Load { size: u8, offset: u32, indexed: bool, bare: bool, missing: u32 },
-    LoadHeader { offset: u32, bare: bool, missing: u32 },
-    LoadWire { into: Register, bare: bool },
-    LoadCaptured { bare: bool },
-    LoadConstant { into: Register, value: u32 },
-    LoadMemory { into: Register, word: usize },
-    Store { from: Register, word: usize },
-    Compute { what: Arithmetic, operand: Operand },
-    Divide { operand: Operand, remainder: bool, by_zero: u32 },
+    /// A = bytes of the frame, big-endian.
+    Load {
+        /** 1, 2 or 4. */ size: u8,
+        /** From the frame's start, */ offset: u32,
+        /** plus X. */ indexed: bool,
+        /** Without tags. */ bare: bool,
+        /** Where to go without them. */ missing: u32,
+    },
+    /// X = 4 * the lower half of a byte: the length of an IPv4 header.
+    LoadHeader {
+        /** Of the byte. */ offset: u32,
+        /** Without tags. */ bare: bool,
+        /** Where to go without them. */ missing: u32,
+    },
+    /// The length on the wire.
+    LoadWire { /** A or X. */ into: Register, /** Without tags. */ bare: bool },
+    /// A = the captured length.
+    LoadCaptured { /** Without tags. */ bare: bool },
+    /// A number.
+    LoadConstant { /** A or X. */ into: Register, /** The number. */ value: u32 },
+    /// What `Store` left there, or 0.
+    LoadMemory { /** A or X. */ into: Register, /** Below `MEMORY`. */ word: usize },
+    /// Into a word of memory.
+    Store { /** A or X. */ from: Register, /** Below `MEMORY`. */ word: usize },
+    /// A = A and the operand.
+    Compute { /** How. */ what: Arithmetic, /** X or a number. */ operand: Operand },
+    /// A = A / operand, unsigned.
+    Divide {
+        /** X or a number. */ operand: Operand,
+        /** A % operand instead. */ remainder: bool,
+        /** Where to go when the operand is 0. */ by_zero: u32,
+    },
+    /// A = -A.
     Negate,
+    /// X = A.
     CopyToX,
+    /// A = X.
     CopyToA,
-    Jump { to: u32 },
-    Compare { how: Comparison, operand: Operand, on_true: u32, on_false: u32 },
-    InSet { set: usize, on_true: u32, on_false: u32 },
-    InWide { set: usize, bare: bool, on_true: u32, on_false: u32 },
-    Contains { pattern: usize, on_true: u32, on_false: u32 },
-    JumpBack { to: u32 },
-    Return { value: u32 },
+    /// Forward.
+    Jump { /** Where to. */ to: u32 },
+    /// A test of A.
+    Compare {
+        /** How. */ how: Comparison,
+        /** X or a number. */ operand: Operand,
+        /** Where to go when it holds. */ on_true: u32,
+        /** And when not. */ on_false: u32,
+    },
+    /// Is A in a set of numbers?
+    InSet {
+        /** Its number in the program. */ set: usize,
+        /** Where to go when it is. */ on_true: u32,
+        /** And when not. */ on_false: u32,
+    },
+    /// Are the bytes from offset A on in a set of numbers wider than A?
+    InWide {
+        /** Its number in the program. */ set: usize,
+        /** Without tags. */ bare: bool,
+        /** Where to go when they are. */ on_true: u32,
+        /** And when not. */ on_false: u32,
+    },
+    /// Do the captured bytes contain a pattern?
+    Contains {
+        /** Its number in the program. */ pattern: usize,
+        /** Where to go when they do. */ on_true: u32,
+        /** And when not. */ on_false: u32,
+    },
+    /// The one jump that goes back; behind `MOST_TURNS` of them the frame is rejected.
+    JumpBack { /** Where to. */ to: u32 },
+    /// Ends the run.
+    Return { /** 0 rejects the frame. */ value: u32 },
+    /// Ends the run with A.
     ReturnA,
 }
 
