@@ -12,6 +12,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#ifdef __linux__
+#include <linux/magic.h>
+#include <sys/vfs.h>
+#ifndef MADV_POPULATE_READ /* linux/mman.h, since 5.14 */
+#define MADV_POPULATE_READ 22
+#endif
+#endif
+
 enum {
     MOST_CHAINS = 12,        /* for large records; */
     FEW_CHAINS = 2,          /* for small ones, which come faster than cache misses, */
@@ -388,7 +396,8 @@ static int note(struct walk *walk, const struct fc_group *group, struct track *t
         int status = keep_record(track, start_of(walk, group, place), group->captured[place]);
         if (status < 0)
             return status;
-        walk->kept_bytes += FC_PCAP_RECORD_HEADER + (uint64_t)group->captured[place];
+        walk->kept_bytes += sizeof(struct run) + FC_PCAP_RECORD_HEADER;
+        walk->kept_bytes += group->captured[place];
     }
     return FC_OK;
 }
@@ -545,10 +554,10 @@ static uint32_t those_going(struct chain *chains, uint32_t count, struct chain *
     return found;
 }
 
-static bool is_full(const struct walk *walk, const struct chain *chains, uint32_t count) {
+static bool is_full(const struct walk *walk) {
     uint64_t rows = 0;
-    for (uint32_t i = 0; walk->postfilter->summary && i < count; i++)
-        rows += chains[i].summary.count;
+    for (uint32_t i = 0; walk->postfilter->summary && i < walk->count; i++)
+        rows += walk->chains[i].summary.count;
     return walk->kept_bytes + rows * sizeof(struct fc_summary_row) > walk->postfilter->most_kept;
 }
 
@@ -571,6 +580,10 @@ static inline __attribute__((always_inline)) int run_chains(struct walk *walk, s
         uint32_t left = those_going(chains, count, going);
         if (left == 0)
             return FC_OK;
+        if (turn > 0 && is_full(walk)) {
+            cut_short(walk, chains);
+            return FC_OK;
+        }
         if (turn % CANCEL_EVERY == 0 && fc_cancel_is_set(walk->postfilter->cancel))
             return FC_ERROR_CANCELLED;
         if (walk->sifts)
@@ -580,10 +593,6 @@ static inline __attribute__((always_inline)) int run_chains(struct walk *walk, s
         int status = judge(walk, going, left, FC_GROUP / left, &group);
         if (status < 0)
             return status;
-        if (is_full(walk, chains, count)) {
-            cut_short(walk, chains);
-            return FC_OK;
-        }
     }
 }
 
@@ -890,10 +899,18 @@ static int part_read(struct part *part, int fd) {
 }
 
 #ifdef RWF_NOWAIT
-static bool is_in_memory(int fd, uint64_t offset) {
+enum nearness { IN_MEMORY, ON_DISK, UNKNOWN };
+
+static enum nearness nearness_of(int fd, uint64_t offset) {
     uint8_t byte;
     const struct iovec to = {.iov_base = &byte, .iov_len = 1};
-    return preadv2(fd, &to, 1, (off_t)offset, RWF_NOWAIT) == 1 || errno != EAGAIN;
+    ssize_t got = preadv2(fd, &to, 1, (off_t)offset, RWF_NOWAIT);
+    return got >= 0 ? IN_MEMORY : errno == EAGAIN ? ON_DISK : UNKNOWN;
+}
+
+static bool is_tmpfs(int fd) {
+    struct statfs system;
+    return fstatfs(fd, &system) == 0 && system.f_type == TMPFS_MAGIC;
 }
 #endif
 
@@ -905,7 +922,10 @@ static bool fetch_from_disk(const struct part *part, int fd) {
 #ifdef RWF_NOWAIT
     enum { AT_ONCE = 128 << 10 };
     for (uint64_t i = 0; i < SAMPLE; i++) {
-        if (is_in_memory(fd, part->from + part->length / SAMPLE * i))
+        enum nearness nearness = nearness_of(fd, part->from + part->length / SAMPLE * i);
+        if (nearness == UNKNOWN) /* the file system does not say */
+            return is_tmpfs(fd);
+        if (nearness == IN_MEMORY)
             continue;
         uint64_t end = part->from + 2 * (uint64_t)part->length;
         for (uint64_t at = part->from; at < end; at += AT_ONCE)

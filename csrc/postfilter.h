@@ -7,7 +7,7 @@
  * first are guesses (fc_scan_guess); each chain must land exactly where the next one began, else
  * that one is walked again. So the result is that of one walk. Frames are judged in groups
  * (csrc/group.h). Matching records are noted as runs of neighbours, and copied a run at a time when
- * the walk is over.
+ * the walk is over; with one chain at once.
  *
  * A file that is shortened meanwhile is an error and never a signal (csrc/guard.h). The core starts
  * no threads: ranges are made and joined in Python, each call works on its own job and result.
@@ -56,7 +56,7 @@ struct fc_postfilter_result {
     uint64_t start;        /* offset of the first record read; the end, where none was found */
     uint64_t end;          /* offset behind the last record read */
     enum fc_scan_stop stop;
-    bool filled;               /* it stopped for `most_kept`: go on from `end` */
+    bool filled;               /* it stopped early, for `most_kept`: go on from `end` */
     uint64_t tagged_missed;    /* frames with tags that `program` rejects and `skipping` takes */
     uint64_t chains_redone;    /* wrong guesses inside the range */
     struct fc_summary summary; /* finished; owned by whoever has the result */

@@ -40,8 +40,10 @@ Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes of all files, from another thread."""
 
 # Ranges in flight hold their matches in memory: this many bytes in all, at most. Where all outputs
-# take more than that of its range, a call stops early, and the rest of the range is another call.
+# together take more than its share, a call stops early, and another one goes on.
 _IN_FLIGHT = 96 << 20
+# Buffers that wait for the next range: their capacity, of which about half was ever touched.
+_WAITING = 256 << 20
 _LARGEST_RANGE = 32 << 20
 _SMALLEST_RANGE = 64 << 10
 # Each of several outputs costs besides: its block, and what its buffers leave unused.
@@ -85,11 +87,18 @@ class Run:
         self.progress = progress
         outputs = len(self.programs)
         room = _IN_FLIGHT - (outputs * _OUTPUT if outputs > 1 else 0)
-        self.in_flight = min(jobs + _AHEAD, room // _SMALLEST_RANGE)
-        self.most_kept = room // self.in_flight
-        self.range_bytes = range_bytes or min(_LARGEST_RANGE, self.most_kept)
         # A frame may go to every output; rows of a summary take about as much as small frames.
-        self.shortest = max(_SMALLEST_RANGE, self.most_kept // (outputs + summary))
+        takers = outputs + summary
+        self.in_flight = min(jobs + _AHEAD, max(2, room // takers // _SMALLEST_RANGE))
+        share = room // self.in_flight
+        # A range that all outputs take whole is no more than one call may keep.
+        self.shortest = max(_SMALLEST_RANGE, share // takers)
+        self.range_bytes = range_bytes or min(_LARGEST_RANGE, share)
+        self.most_kept = NO_LIMIT
+        if takers > 1:
+            # Where each frame goes to one of them: a range is as long as its borders let it be.
+            self.range_bytes = range_bytes or min(_LARGEST_RANGE, share // 8 * 7)
+            self.most_kept = share
         self.writes = False
         self.out_header = _out_header(sources, snaplen)
         self.result = FilterResult([InputReport(s.name, s.header) for s in sources])
@@ -223,7 +232,7 @@ class _Committer:
         self.executor = executor
         self.cancel = cancel
         # and the one that is being committed
-        self.memory = Memory((run.in_flight + 1) * len(run.programs), 2 * run.shortest)
+        self.memory = Memory((run.in_flight + 1) * len(run.programs), _WAITING)
         self.tasks = run.tasks()
         self.pending: deque[tuple[int, Task | None, Future[Result] | Work[Result] | None]] = deque()
         self.number = -1  # of the input that is being committed
@@ -281,14 +290,9 @@ class _Committer:
         result = future.result()
         if result.start != self.expected:
             result = self.redo(task)
-        if self.to_skip > 0:
-            result = self.skip(task, result)
-        if self.left is not None and result.taken >= self.left and task.job.limit != self.left:
-            # Which frame was the last depends on all ranges before: read up to just that one.
-            result = self.again(task, self.left)
-        self.commit(result)
-        if result.filled and self.left != 0 and not self.is_unread:
-            self.split(task)
+        result = self.part(task, result)
+        if result.filled:
+            result = self.rest(task, result)
         if result.damage is not None:
             source = self.run.sources[self.number]
             if result.cut and _size_now(source) > source.size:
@@ -297,20 +301,27 @@ class _Committer:
                 )
             self.damaged(result, source.size - result.end)
 
-    def split(self, task: Task) -> None:
-        """The rest of a range comes next, in ranges so short that together they keep no more than
-        one call may."""
+    def part(self, task: Task, result: Result) -> Result:
+        """Commits what one call read of a range; gives what was committed."""
+        if self.to_skip > 0:
+            result = self.skip(task, result)
+        if self.left is not None and result.taken >= self.left and task.job.limit != self.left:
+            # Which frame was the last depends on all ranges before: read up to just that one.
+            result = self.again(task, self.left)
+        self.commit(result)
+        return result
+
+    def rest(self, task: Task, result: Result) -> Result:
+        """Of a range of which a call kept as much as it may: call after call, so that no more is in
+        memory at once."""
         self.run.shorten_ranges()
-        rest = []
-        start = self.expected
-        while start < task.stop:
-            stop = min(task.stop, (start // self.run.shortest + 1) * self.run.shortest)
-            one = task._replace(start=start, stop=stop, guess=start != self.expected)
-            rest.append(
-                (self.number, one, self.executor.submit(run_task, one, self.cancel, self.memory))
-            )
-            start = stop
-        self.pending.extendleft(reversed(rest))
+        while self.expected < task.stop and result.damage is None:
+            if self.left == 0 or self.is_unread:
+                break
+            stop = min(task.stop, self.expected + self.run.shortest)
+            one = task._replace(stop=stop)
+            result = self.part(one, self.again(one, task.job.limit))
+        return result
 
     def redo(self, task: Task) -> Result:
         """A wrong guess. A record that began before this range may reach into it or past it."""

@@ -28,24 +28,23 @@ def read_stream(
     of these are still to come."""
     assert source.fd is not None
     most = min(PIECE, _ALL_TAKEN // len(job.programs))
-    job = job._replace(most_kept=NO_LIMIT)
     offset = HEADER_SIZE
     waiting = b""
     at_end = False
-    skipped = False  # up to a frame inside the piece, the rest of which is at hand
-    while (skipped or not at_end) and job.limit > 0:
-        piece = waiting if skipped else _gather(source, waiting, most, cancel)
-        at_end = at_end if skipped else len(piece) == len(waiting)
-        skipped = False
+    at_hand = False  # the rest of a piece that was read up to a frame inside it
+    while (at_hand or not at_end) and job.limit > 0:
+        piece = waiting if at_hand else _gather(source, waiting, most, cancel)
+        at_end = at_end if at_hand else len(piece) == len(waiting)
         if skip > 0:
             result = run_bytes(
                 memoryview(piece), job._replace(limit=skip, keep=False), cancel, memory
             )
             skip -= result.taken
-            skipped = skip == 0
-            result = result.skipped() if skipped else result._replace(taken=0, kept=())
+            at_hand = skip == 0
+            result = result.skipped() if at_hand else result._replace(taken=0, kept=())
         else:
             result = run_bytes(memoryview(piece), job, cancel, memory)
+            at_hand = result.filled
         used = result.end
         unfinished = result.cut and not at_end  # the record goes on in the next piece
         result = result._replace(

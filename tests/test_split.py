@@ -9,6 +9,7 @@ import random
 import re
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -85,25 +86,28 @@ def test_an_executor_fills_many_outputs_too(
     assert result.frames_matched == len(counted)
 
 
-@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("outputs", "times", "streamed"), [(256, 1, False), (256, 1, True), (64, 5, False)]
+)
 def test_private_memory_is_bounded_whatever_the_number_of_outputs(
-    frames: list[Frame], tmp_path: Path, streamed: bool
+    frames: list[Frame], tmp_path: Path, outputs: int, times: int, streamed: bool
 ) -> None:
-    """Every frame goes to each of 256 outputs, which are descriptors of /dev/null."""
+    """Every frame goes to each of many outputs, which are descriptors of /dev/null."""
     status = Path("/proc/self/status")
     if not status.exists():
         pytest.skip("no /proc here")
     whole = [frame._replace(data=b"x" * 1_000) for frame in frames]
-    source = pcaps.write(tmp_path / "in.pcap", pcaps.capture(whole * 2))
+    source = pcaps.write(tmp_path / "in.pcap", pcaps.capture(whole * 2 * times))
     program = (
         "import os, sys, fastcap\n"
         "null = os.open('/dev/null', os.O_WRONLY)\n"
-        "names = [f'/dev/fd/{os.dup(null)}' for _ in range(256)]\n"
+        "names = [f'/dev/fd/{os.dup(null)}' for _ in range(int(sys.argv[2]))]\n"
         "result = fastcap.split_files(dict.fromkeys(names, ''), [sys.argv[1]], jobs=2)\n"
-        "assert {one.span.frames for one in result.outputs} == {6_000}\n"
+        "assert {one.span.frames for one in result.outputs} == {int(sys.argv[3])}\n"
     )
     most = 0
     words = [sys.executable, "-c", program, "-" if streamed else source]
+    words += [str(outputs), str(6_000 * times)]
     with (
         subprocess.Popen(["cat", source], stdout=subprocess.PIPE) as stream,
         subprocess.Popen(words, stdin=stream.stdout) as process,
@@ -129,10 +133,11 @@ def test_what_is_in_memory_at_once_does_not_grow_with_outputs_and_workers(
     for jobs in (1, 2, 16, 128, 1024):
         run = Run(opened, filters, jobs=jobs)
         room = outputs * (128 << 10) if outputs > 1 else 0
-        assert run.in_flight * run.most_kept + room <= 96 << 20
+        most = run.range_bytes if outputs == 1 else run.most_kept
+        assert run.in_flight * most + room <= 96 << 20
         assert run.range_bytes <= min(32 << 20, run.most_kept)
-        # what comes of a range that was split is no more than what one call may keep
-        assert run.shortest * outputs <= run.most_kept or run.shortest == 64 << 10
+        # what all outputs get of a shortest range is no more than what one call may keep
+        assert run.shortest * outputs <= most
         assert 2 <= run.in_flight <= jobs + 2
     assert block_for(outputs) % 4096 == 0
     assert outputs * block_for(outputs) <= 24 << 20
@@ -140,33 +145,36 @@ def test_what_is_in_memory_at_once_does_not_grow_with_outputs_and_workers(
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-@pytest.mark.parametrize("limit", [None, 1_000])
+@pytest.mark.parametrize("streamed", [False, True])
 def test_more_matches_than_may_be_in_memory_are_still_all_there(
     sources: list[str],
     frames: list[Frame],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     jobs: int,
-    limit: int | None,
+    streamed: bool,
 ) -> None:
-    monkeypatch.setattr(committer, "_IN_FLIGHT", 3 * (128 << 10) + 30_000 * (jobs + 2))
+    monkeypatch.setattr(committer, "_IN_FLIGHT", 4 * (128 << 10) + 30_000 * (jobs + 2))
     monkeypatch.setattr(committer, "_SMALLEST_RANGE", 1_000)
-    split = count_calls(monkeypatch, committer._Committer, "split")
+    if streamed:
+        sources = [fifo_of(tmp_path / f"fifo{i}", Path(name)) for i, name in enumerate(sources)]
+    calls = count_calls(monkeypatch, committer._Committer, "rest")
     outputs = {str(tmp_path / name): text for name, text in FILTERS.items()}
-    result = fastcap.split_files(outputs, sources, jobs=jobs, range_bytes=60_000)
+    rest = tmp_path / "rest.pcap"
+    result = fastcap.split_files(outputs, sources, rest=rest, jobs=jobs, range_bytes=60_000)
     assert result.frames_read == 3_000
     for name, text in outputs.items():
         assert read(Path(name)) == taken(text, frames)
-    assert split
-    split.clear()
-    monkeypatch.setattr(committer, "_IN_FLIGHT", 10_000 * (jobs + 2))
-    for skip in (0, 7, 2_500):
-        out = tmp_path / f"skip{skip}.pcap"
-        fastcap.filter_files(
-            "", sources, out, jobs=jobs, skip=skip, limit=limit, range_bytes=60_000
-        )
-        assert read(out) == frames[skip:][:limit]
-    assert split
+    known = [frame for text in FILTERS.values() for frame in taken(text, frames)]
+    assert read(rest) == [frame for frame in frames if frame not in known]
+    assert calls or streamed
+
+
+def fifo_of(path: Path, source: Path) -> str:
+    """Somebody writes a file to it."""
+    os.mkfifo(path)
+    threading.Thread(target=lambda: path.write_bytes(source.read_bytes()), daemon=True).start()
+    return str(path)
 
 
 def count_calls(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[object]:

@@ -2,14 +2,14 @@ from fastcap._native.csrc cimport fc_buffer
 
 cdef class Memory:
     cdef int limit
-    cdef size_t largest
+    cdef size_t room
     cdef Shelf outputs
 
 cdef class Shelf:
     cdef fc_buffer *buffers
     cdef int count
     cdef int limit
-    cdef size_t largest
+    cdef size_t room
     cdef fc_buffer take(self) noexcept
     cdef void give(self, fc_buffer buffer) noexcept
 

@@ -10,12 +10,12 @@ cdef char NOTHING = 0
 
 
 cdef class Shelf:
-    """Buffers that wait to be used again, at most `limit`, none that has grown beyond `largest`
-    bytes. The GIL guards it."""
+    """Buffers that wait to be used again, at most `limit`, and `room` bytes together. The GIL
+    guards it."""
 
-    def __cinit__(self, int limit, size_t largest):
+    def __cinit__(self, int limit, size_t room):
         self.limit = limit
-        self.largest = largest
+        self.room = room
         self.buffers = <fc_buffer *>calloc(max(limit, 1), sizeof(fc_buffer))
         if self.buffers is NULL:
             raise MemoryError
@@ -29,27 +29,29 @@ cdef class Shelf:
         if self.count == 0:
             return fc_buffer(bytes=NULL, length=0, capacity=0)
         self.count -= 1
+        self.room += self.buffers[self.count].capacity
         return self.buffers[self.count]
 
     cdef void give(self, fc_buffer buffer) noexcept:
-        if self.count == self.limit or buffer.capacity > self.largest:
+        if self.count == self.limit or buffer.capacity > self.room:
             fc_buffer_free(&buffer)
             return
+        self.room -= buffer.capacity
         self.buffers[self.count] = buffer
         self.count += 1
 
 
 cdef class Memory:
     """Buffers of finished work for the work that follows, so that their pages are touched once:
-    at most `limit`, none of more than `largest` bytes. In another process it arrives empty."""
+    at most `limit`, and `room` bytes together. In another process it arrives empty."""
 
-    def __cinit__(self, int limit, size_t largest):
+    def __cinit__(self, int limit, size_t room):
         self.limit = limit
-        self.largest = largest
-        self.outputs = Shelf(limit, largest)
+        self.room = room
+        self.outputs = Shelf(limit, room)
 
     def __reduce__(self):
-        return Memory, (self.limit, self.largest)
+        return Memory, (self.limit, self.room)
 
 
 cdef class NativeBytes:
