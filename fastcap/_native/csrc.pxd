@@ -215,6 +215,91 @@ cdef extern from "ring.h" nogil:
     void fc_ring_close(fc_ring *ring)
     int fc_ring_reject_all(int fd)
 
+cdef extern from "generator.h" nogil:
+    enum: FC_GENERATOR_ADDRESS
+    enum: FC_GENERATOR_FCS
+    enum: FC_GENERATOR_HEAD
+    enum: FC_GENERATOR_LONGEST
+    enum: FC_GENERATOR_MOST_FLOWS
+    enum: FC_GENERATOR_MOST_SIZES
+    enum: FC_GENERATOR_ROOM
+    enum: FC_GENERATOR_SHORTEST
+    struct fc_generator_size:
+        uint32_t wire
+        uint32_t weight
+    struct fc_generator_settings:
+        uint64_t seed
+        uint32_t bench
+        const fc_generator_size *sizes
+        size_t size_count
+        uint32_t flows
+        uint32_t tcp_percent
+        uint8_t destination[6]
+    struct fc_generator:
+        uint32_t flows
+    struct fc_generator_flow:
+        uint32_t source
+        uint32_t destination
+        uint16_t source_port
+        uint16_t destination_port
+        bint tcp
+    struct fc_generator_label:
+        uint32_t bench
+        uint64_t serial
+        int64_t ns
+    int fc_generator_init(fc_generator *generator, const fc_generator_settings *settings)
+    void fc_generator_flow_of(const fc_generator *generator, uint32_t number,
+                              fc_generator_flow *flow)
+    void fc_generator_prepare(const fc_generator *generator, uint8_t *frame)
+    uint32_t fc_generator_write(const fc_generator *generator, uint64_t serial, int64_t ns,
+                                uint8_t *frame)
+    bint fc_generator_read(const uint8_t *bytes, size_t captured, fc_generator_label *label)
+
+cdef extern from "serials.h" nogil:
+    enum: FC_SERIALS_LONGEST_FRAME
+    struct fc_serials:
+        uint64_t frames
+        uint64_t distinct
+        uint64_t duplicates
+        uint64_t never_sent
+        uint64_t other_benches
+        uint64_t foreign
+        uint64_t highest
+        int64_t first_ns
+        int64_t last_ns
+    struct fc_serials_walk:
+        uint64_t bytes
+        fc_scan_stop stop
+    int fc_serials_open(fc_serials *serials, uint32_t bench, const uint64_t *sent, uint32_t threads)
+    int fc_serials_read(fc_serials *serials, int fd, const fc_pcap_layout *layout,
+                        const fc_cancel *cancel, fc_serials_walk *walk)
+    void fc_serials_close(fc_serials *serials)
+
+cdef extern from "sender.h" nogil:
+    struct fc_sender_settings:
+        const fc_generator *generator
+        uint32_t index
+        uint32_t threads
+        double rate
+        uint64_t frames
+        uint64_t duration_ns
+        int64_t start_ns
+        const fc_cancel *cancel
+    struct fc_sender_account:
+        uint64_t sent
+        uint64_t bytes
+        uint64_t refused
+        uint64_t late
+        uint64_t late_ns
+        uint64_t elapsed_ns
+    struct fc_sender:
+        fc_sender_settings settings
+    int fc_sender_open(fc_sender *sender, const fc_sender_settings *settings, int interface)
+    int fc_sender_over(fc_sender *sender, const fc_sender_settings *settings, int fd)
+    int fc_sender_run(fc_sender *sender)
+    void fc_sender_read_account(const fc_sender *sender, fc_sender_account *account)
+    void fc_sender_close(fc_sender *sender)
+
 cdef extern from "queue.h" nogil:
     struct fc_gap:
         uint64_t record

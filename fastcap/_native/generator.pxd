@@ -1,0 +1,4 @@
+from fastcap._native.csrc cimport fc_generator
+
+cdef class NativeGenerator:
+    cdef fc_generator c
