@@ -1,1 +1,1 @@
-"""Benches of captures: traffic whose every frame is known again in the files."""
+"""Measures what this machine can take."""

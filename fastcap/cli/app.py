@@ -29,6 +29,7 @@ _COMMANDS = {
     "compile": "Print the classic BPF program of a filter.",
     "explain": "Say what a filter means.",
     "info": "Say what captures hold: format, frames, times, damage.",
+    "bench": "Measure what this machine can take.",
 }
 # What hands that know tcpdump or tshark type.
 _OTHER_TOOLS = {
@@ -142,8 +143,9 @@ def _main(arguments: list[str]) -> int:
 
 
 def _what_is_removed(arguments: list[str]) -> str:
-    """By the one command that has unfinished files which nobody needs."""
-    return "; what was not finished is removed" if arguments[:1] == ["filter"] else ""
+    """By the commands that have unfinished files which nobody needs."""
+    removes = arguments[:1] in (["filter"], ["bench"])
+    return "; what was not finished is removed" if removes else ""
 
 
 def _on_signal(number: int, _frame: FrameType | None) -> Any:

@@ -1,0 +1,55 @@
+"""What the tests of `fastcap bench` share: running it, and reading what it prints."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from fastcap.bench.report import number
+
+FASTCAP = [sys.executable, "-m", "fastcap"]
+BENCH = [*FASTCAP, "bench"]
+
+
+def bench(*words: object, status: int = 0, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs it and checks its exit status; on a failure, that it says so in plain lines."""
+    done = subprocess.run(
+        [*BENCH, *map(str, words)], capture_output=True, text=True, check=False, **options
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    if status in (1, 2):
+        assert done.stderr.startswith("fastcap: ")
+        assert done.stdout == ""
+    return done
+
+
+def told(*words: object, **options: Any) -> dict[str, Any]:
+    """The same with --json."""
+    result: dict[str, Any] = json.loads(bench(*words, "--json", **options).stdout)
+    return result
+
+
+def tables_of(markdown: str) -> list[list[list[str]]]:
+    """The cells of every table, without the line of dashes; all rows have as many as the head."""
+    found: list[list[list[str]]] = []
+    before = ""
+    for line in markdown.splitlines():
+        if line.startswith("|"):
+            if not before.startswith("|"):
+                found.append([])
+            found[-1].append([cell.strip() for cell in line.strip("|").split(" | ")])
+        before = line
+    for rows in found:
+        assert {len(row) for row in rows} == {len(rows[0])}
+        assert set("".join(rows[1])) <= set("-: ")
+        del rows[1]
+    return found
+
+
+def assert_shows(text: str, figures: dict[str, Any]) -> None:
+    """Every figure of a table in JSON stands in the text."""
+    for name, value in figures.items():
+        assert number(value) in text, name
