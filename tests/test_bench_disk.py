@@ -109,7 +109,7 @@ def test_figures_are_those_of_the_writes_that_were_made() -> None:
     assert (found["write_p50_ms"], found["write_p99_ms"], found["write_max_ms"]) == (1, 10, 250)
     assert found["longest_stall_ms"] == 300
     assert (found["held_back_seconds"], found["longest_hold_ms"]) == (1.5, 750)
-    assert found["stall_buffer_mb"] == 31.5  # 104.8576 × 0.3
+    assert found["stall_buffer_mb"] == 78.6  # 104.8576 × 0.75, the longer of the two
 
 
 def test_table_and_markdown_show_the_figures_that_json_has(folder: Path) -> None:
@@ -183,6 +183,16 @@ def test_a_disk_that_somebody_else_fills_ends_it_early_with_what_it_found(tmp_pa
         assert process.returncode in (0, 1)
         assert "the disk fills up" in out if process.returncode == 0 else "No space" in err
         assert os.listdir(place) == ["other"]
+
+
+def test_nothing_more_is_written_where_less_than_the_reserve_is_free(folder: Path) -> None:
+    plan = disk.Plan(str(folder), seconds=5, size=32 * MIB, file_size=8 * MIB, reserve=1 << 60)
+    feeder = disk._Feeder(plan, pcaps.header(), lambda: 0)
+    assert feeder.next_chunk(0) is None
+    assert feeder.next_chunk(0) is False
+    assert "the disk fills up" in feeder.stopped_early
+    feeder = disk._Feeder(plan._replace(reserve=0), pcaps.header(), lambda: 0)
+    assert feeder.next_chunk(0)
 
 
 def test_more_than_is_free_is_refused_and_so_is_a_disk_without_room(tmp_path: Path) -> None:

@@ -452,12 +452,13 @@ def _frames(measured: Measured, snaplen: int) -> Figures:
     record = RECORD_HEADER + snaplen
     rate = measured.bytes / measured.synced
     frames = rate / record
-    stall = max(measured.turns, default=0.0)
+    # A capture waits for syncs later than a bench does; that it never will is not known.
+    stall = max(*measured.turns, measured.longest_hold, 0.0)
     rows = [
         Figure("record_bytes", "a record", record, "bytes", f"{RECORD_HEADER} + {snaplen}"),
         Figure("frames_per_second", "the disk carries", int(frames), "frames/s",
                f"{rate / _MEGA:,.1f} MB/s / {record} bytes"),
-        Figure("stall_buffer_mb", "buffer for the longest stall at that rate",
+        Figure("stall_buffer_mb", "buffer for the longest stall or wait",
                round(rate * stall / _MEGA, 1), "MB",
                f"{rate / _MEGA:,.1f} MB/s × {stall:.3f} s"),
     ]  # fmt: skip
