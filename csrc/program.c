@@ -519,6 +519,27 @@ void fc_program_sieve(const struct fc_program *program, struct fc_sieve *sieve) 
         fc_sieve_add_tags(sieve, program->tags_at);
 }
 
+static void count_kind(struct fc_program_kind *kinds, uint32_t *count, uint32_t room,
+                       uint32_t offset, uint8_t value) {
+    for (uint32_t i = 0; i < *count; i++) {
+        if (kinds[i].offset == offset && kinds[i].value == value) {
+            kinds[i].asked++;
+            return;
+        }
+    }
+    if (*count < room)
+        kinds[(*count)++] = (struct fc_program_kind){offset, value, 1};
+}
+
+void fc_program_count_kinds(const struct fc_program *program, struct fc_program_kind *kinds,
+                            uint32_t *count, uint32_t room) {
+    for (uint32_t i = 0; i < program->plan.count; i++) {
+        const struct fc_plan_test *test = &program->plan.tests[i];
+        if (test->kind == FC_PLAN_EQUAL && test->size == 1 && test->mask == 0xff)
+            count_kind(kinds, count, room, test->offset, (uint8_t)test->value);
+    }
+}
+
 static uint64_t go_on(const struct fc_program *program, const struct fc_group *group,
                       uint64_t frames, uint32_t start) {
     uint64_t taken = 0;

@@ -80,6 +80,18 @@ uint32_t fc_program_reach(const struct fc_program *program);
 /* What all frames that the program takes pass. */
 void fc_program_sieve(const struct fc_program *program, struct fc_sieve *sieve);
 
+/* A byte at an offset, of which programs ask whether it is a value. */
+struct fc_program_kind {
+    uint32_t offset;
+    uint8_t value;
+    uint32_t asked; /* how often */
+};
+
+/* Counts those that a program's plan asks for, in `kinds`, which has room for so many and holds
+ * *count of them; more are left out. */
+void fc_program_count_kinds(const struct fc_program *program, struct fc_program_kind *kinds,
+                            uint32_t *count, uint32_t room);
+
 /* Those of some frames of a group that the program takes, by fc_program_run of each. The frames are
  * in one piece each. */
 uint64_t fc_program_run_each(const struct fc_program *program, const struct fc_group *group,
