@@ -1,0 +1,24 @@
+"""fastcap bench"""
+
+from __future__ import annotations
+
+import click
+
+from fastcap.cli.bench.disk import disk
+from fastcap.cli.bench.filter import filter_
+from fastcap.cli.bench.plan import plan
+
+
+@click.group("bench", short_help="Measure what this machine can take.")
+def command() -> None:
+    """Will this box drop frames? What a rate needs, and what disk and processors here give.
+
+    \b
+      fastcap bench plan --rate 10G --frame 512 --snaplen 80 --days 30 --hit 1%
+      fastcap bench disk /data
+      fastcap bench filter --filter 'tcp port 443' net1.pcap
+    """
+
+
+for _command in (plan, disk, filter_):
+    command.add_command(_command)
