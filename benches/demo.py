@@ -1,9 +1,9 @@
 """make demo: real traffic between two hosts, captured into files that rotate, while every finished
 file is filtered; then all counts are compared.
 
-Both hosts are network namespaces of this machine (benches/network.py): no rights are needed where
-users may make namespaces, no interface of this machine is touched, and nothing is left behind but
-the folder demo/.
+Both hosts are network namespaces of this machine (fastcap/bench/network.py): no rights are needed
+where users may make namespaces, no interface of this machine is touched, and nothing is left behind
+but the folder demo/.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from benches import network
+from fastcap.bench import network
 
 T = TypeVar("T")
 
