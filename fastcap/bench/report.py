@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from fastcap.bench.charts import Bars, Lines
 from fastcap.bench.machine import in_words
 
 Value = float | str | None  # None: not known here
@@ -41,6 +43,11 @@ class Figures(NamedTuple):
         return set() if any(isinstance(row.value, str) for row in self.rows) else {1}
 
     @property
+    def figures(self) -> list[list[Figure]]:
+        """Of each row; they stand behind its first cell."""
+        return [[row] for row in self.rows]
+
+    @property
     def _has_how(self) -> bool:
         return any(row.how for row in self.rows)
 
@@ -66,6 +73,10 @@ class Grid(NamedTuple):
     def right(self) -> set[int]:
         return set(range(1, len(self.head)))
 
+    @property
+    def figures(self) -> list[list[Figure]]:
+        return [list(figures) for _, figures in self.rows]
+
     def cells(self) -> list[list[str]]:
         return [[tool, *(figure.text for figure in figures)] for tool, figures in self.rows]
 
@@ -77,7 +88,8 @@ class Grid(NamedTuple):
 
 
 class Report(NamedTuple):
-    """`machine` and `versions` are names and what is to be said of them; `command` repeats it."""
+    """`machine` and `versions` are names and what is to be said of them; `command` repeats it.
+    `charts` are for the page alone, `more` is what only JSON has."""
 
     title: str
     command: str
@@ -85,12 +97,15 @@ class Report(NamedTuple):
     versions: dict[str, str]
     tables: Sequence[Figures | Grid]
     notes: Sequence[str]
+    charts: Sequence[Lines | Bars] = ()
+    more: Mapping[str, Any] = MappingProxyType({})
 
     def as_json(self) -> dict[str, Any]:
         tables = {table.name: table.as_json() for table in self.tables}
         return {
             "title": self.title,
             **tables,
+            **self.more,
             "notes": list(self.notes),
             "machine": self.machine,
             "versions": self.versions,

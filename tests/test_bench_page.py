@@ -1,0 +1,283 @@
+"""The page of a bench, in a browser: what it shows, says, asks for, and holds."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastcap.bench import page
+from fastcap.bench.charts import Bars, Lines
+from fastcap.bench.report import Report
+from tests.browser import Browser, browser
+from tests.conftest import needs
+from tests.pages import HOSTILE, comparison, hostile
+
+REPORTS = {"comparison": comparison, "hostile": hostile}
+
+
+@pytest.fixture(scope="module")
+def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    folder = tmp_path_factory.mktemp("profile")
+    programs = needs("chromium"), needs("chromedriver")
+    with browser(*programs, folder, width=390, height=844, phone=True) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    folder = tmp_path_factory.mktemp("profile")
+    with browser(
+        needs("chromium"), needs("chromedriver"), folder, width=1280, height=900
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["phone", "desktop"])
+def opened(request: pytest.FixtureRequest) -> Browser:
+    found: Browser = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=REPORTS)
+def report(request: pytest.FixtureRequest) -> Report:
+    return REPORTS[request.param]()
+
+
+def show(opened: Browser, report: Report, folder: Path) -> None:
+    path = folder / "page.html"
+    page.write(str(path), report, force=True)
+    opened.open(path.as_uri())
+
+
+def numbers(value: object) -> set[float]:
+    """All that are somewhere in a JSON."""
+    if isinstance(value, dict | list | tuple):
+        inside = value.values() if isinstance(value, dict) else value
+        return {number for each in inside for number in numbers(each)}
+    return {value} if isinstance(value, int | float) else set()
+
+
+def embedded(opened: Browser) -> Any:
+    return json.loads(opened.run("return document.getElementById('report').textContent"))
+
+
+def drawn(opened: Browser) -> list[list[dict[str, Any]]]:
+    """What plotly has, chart by chart, trace by trace."""
+    found: list[list[dict[str, Any]]] = opened.run(
+        "return [...document.querySelectorAll('.js-plotly-plot')].map((plot) => plot.data)"
+    )
+    return found
+
+
+def test_nothing_is_fetched_and_the_console_is_silent(
+    opened: Browser, report: Report, tmp_path: Path
+) -> None:
+    show(opened, report, tmp_path)
+    assert opened.messages() == []
+    assert opened.requests() == [(tmp_path / "page.html").as_uri()]
+    content = (tmp_path / "page.html").read_text()
+    assert content.count("plotly.js v") == 1
+    assert content == page.as_page(report)
+
+
+def test_all_charts_are_drawn_as_wide_as_the_page_and_high_enough(
+    opened: Browser, report: Report, tmp_path: Path
+) -> None:
+    show(opened, report, tmp_path)
+    width = opened.run("return document.querySelector('main').clientWidth")
+    sizes = opened.run("""return [...document.querySelectorAll('figure')].map((figure) => {
+      const box = figure.querySelector('.main-svg').getBoundingClientRect();
+      const plot = figure.querySelector('.nsewdrag').getBoundingClientRect();
+      return [box.width, plot.width, plot.height,
+              figure.querySelectorAll('.trace').length];
+    })""")
+    assert len(sizes) == len(report.charts)
+    for chart, (box, plot, height, traces) in zip(report.charts, sizes, strict=True):
+        assert width - 40 < box <= width
+        assert plot > box / 4
+        assert height > 180
+        if isinstance(chart, Lines):
+            marked = sum(bool(series.marks) for series in chart.series)
+            assert traces == len(chart.series) + marked
+        else:
+            assert traces == 1
+
+
+def test_plotly_knows_all_that_it_is_told(desktop: Browser, report: Report, tmp_path: Path) -> None:
+    show(desktop, report, tmp_path)
+    assert not any(
+        desktop.run("""return [...document.querySelectorAll('.plot')].map(
+      (plot) => (Plotly.validate(plot.data, plot.layout) ?? []).map((error) => error.msg))""")
+    )
+
+
+def test_the_page_is_no_wider_than_a_phone_and_wide_tables_scroll_by_themselves(
+    phone: Browser, report: Report, tmp_path: Path
+) -> None:
+    show(phone, report, tmp_path)
+    assert phone.run("return innerWidth") == 390
+    assert phone.run("return document.documentElement.scrollWidth") <= 390
+    assert phone.run("""return [...document.querySelectorAll('.scroll')].some(
+      (box) => box.scrollWidth > box.clientWidth)""")
+
+
+def test_texts_of_a_chart_are_inside_of_it_and_not_on_top_of_each_other(
+    opened: Browser, report: Report, tmp_path: Path
+) -> None:
+    show(opened, report, tmp_path)
+    for texts in opened.run("""return [...document.querySelectorAll('.plot')].map((plot) => {
+      const outer = plot.getBoundingClientRect();
+      return [...plot.querySelectorAll('text')].filter((text) => text.textContent).map((text) => {
+        const box = text.getBoundingClientRect();
+        return [text.textContent, box.left - outer.left, outer.right - box.right,
+                box.top - outer.top, outer.bottom - box.bottom, box.width, box.height];
+      });
+    })"""):
+        assert texts
+        for text, left, right, top, bottom, *_ in texts:
+            assert min(left, right, top, bottom) >= -1, text
+        for index, (text, left, _, top, _, width, height) in enumerate(texts):
+            for other, left_2, _, top_2, _, width_2, height_2 in texts[:index]:
+                across = min(left + width, left_2 + width_2) - max(left, left_2)
+                along = min(top + height, top_2 + height_2) - max(top, top_2)
+                assert min(across, along) < 3, (text, other)
+
+
+def test_a_finger_on_a_chart_scrolls_the_page(phone: Browser, tmp_path: Path) -> None:
+    show(phone, comparison(), tmp_path)
+    x, y = phone.run("""const box = document.querySelector('.plot').getBoundingClientRect();
+      return [box.x + box.width / 2, box.y + box.height / 2]""")
+    phone.drag(x, y, up=150)
+    assert phone.run("""return new Promise((done) => {
+      const look = () => scrollY > 50 ? done(true) : requestAnimationFrame(look);
+      look(); setTimeout(() => done(false), 5000);
+    })""")
+
+
+def test_the_figures_of_the_tables_and_the_json_inside_are_those_of_the_report(
+    desktop: Browser, report: Report, tmp_path: Path
+) -> None:
+    show(desktop, report, tmp_path)
+    expected = json.loads(json.dumps(report.as_json()))
+    assert embedded(desktop) == expected
+    tables = desktop.run("""return [...document.querySelectorAll('table')].map((table) =>
+      [...table.rows].map((row) => [...row.cells].map(
+        (cell) => [cell.textContent, cell.dataset.name, cell.dataset.value])))""")
+    assert len(tables) == len(report.tables)
+    for table, (head, *rows) in zip(report.tables, tables, strict=True):
+        assert [text for text, *_ in head] == table.head
+        assert [[text for text, *_ in row] for row in rows] == table.cells()
+        found = [
+            {name: json.loads(value) for _, name, value in row if name is not None} for row in rows
+        ]
+        if isinstance(expected[table.name], dict):
+            assert {name: value for row in found for name, value in row.items()} == expected[
+                table.name
+            ]
+        else:
+            named = [{"tool": row[0][0], **told} for row, told in zip(rows, found, strict=True)]
+            assert named == expected[table.name]
+
+
+def test_the_figures_of_the_charts_are_those_of_the_json(
+    desktop: Browser, report: Report, tmp_path: Path
+) -> None:
+    show(desktop, report, tmp_path)
+    known = numbers(embedded(desktop))
+    for chart, traces in zip(report.charts, drawn(desktop), strict=True):
+        if isinstance(chart, Bars):
+            bars = [bar for group in chart.groups for bar in group.bars]
+            assert traces[0]["x"] == [bar.value for bar in bars]
+            assert traces[0]["customdata"] == [[bar.least, bar.most] for bar in bars]
+            assert numbers([traces[0]["x"], traces[0]["customdata"]]) <= known
+            continue
+        marked = [series for series in chart.series if series.marks]
+        for series, trace in zip(chart.series, traces[: len(chart.series)], strict=True):
+            assert list(zip(trace["x"], trace["y"], strict=True)) == list(series.points)
+            if series.spread is not None:
+                assert trace["customdata"] == [list(pair) for pair in series.spread]
+                assert numbers(trace["customdata"]) <= known
+            assert numbers([trace["x"], trace["y"]]) <= known
+        for series, trace in zip(marked, traces[len(chart.series) :], strict=True):
+            ends = [x for x in trace["x"] if x is not None]
+            assert list(zip(ends[::2], ends[1::2], strict=True)) == list(series.marks)
+            assert numbers(ends) <= known
+
+
+def test_a_tool_has_one_colour_in_all_charts_and_no_other_has_it(
+    desktop: Browser, tmp_path: Path
+) -> None:
+    show(desktop, comparison(), tmp_path)
+    colours: dict[str, set[str]] = {}
+    for traces in drawn(desktop):
+        for trace in traces:
+            if trace["type"] == "bar":
+                tools = [text.split(":")[0] for text in trace["hovertext"]]
+                for tool, colour in zip(tools, trace["marker"]["color"], strict=True):
+                    colours.setdefault(tool, set()).add(colour)
+            else:
+                colours.setdefault(trace["name"], set()).add(trace["line"]["color"])
+    assert set(colours) == {"fastcap", "tcpdump", "dumpcap", "netsniff-ng"}
+    assert len(set.union(*colours.values())) == len(colours)
+
+
+def test_a_line_goes_and_comes_back_with_its_box_and_its_marks_with_it(
+    desktop: Browser, tmp_path: Path
+) -> None:
+    show(desktop, comparison(), tmp_path)
+    seen = """return [...document.querySelectorAll('#chart-waiting .trace')].length"""
+    click = "document.querySelectorAll('#chart-waiting input')[1].click()"
+    assert desktop.run(seen) == 7  # four tools, three of which stood still
+    desktop.run(click)
+    assert desktop.run(seen) == 5
+    desktop.run(click)
+    assert desktop.run(seen) == 7
+    assert desktop.messages() == []
+
+
+def test_names_of_files_and_filters_are_text_wherever_they_stand(
+    desktop: Browser, tmp_path: Path
+) -> None:
+    show(desktop, hostile(), tmp_path)
+    assert desktop.run("return document.scripts.length") == 2 + 1 + 2  # charts, JSON, what runs
+    assert desktop.run("return document.querySelectorAll('b, main > script').length") == 0
+    assert desktop.run("return document.querySelector('h1').textContent") == HOSTILE[0]
+    assert desktop.run("return document.title") == f"fastcap bench: {HOSTILE[0]}"
+    legend = desktop.run("return document.querySelector('.legend').textContent")
+    titles = desktop.run("""return [...document.querySelectorAll('#chart-evil-bars .annotation')]
+      .map((text) => text.textContent)""")
+    for word in HOSTILE:
+        assert word in legend
+        assert word in titles
+    assert desktop.run("return document.getElementById('command').textContent") == (
+        f"fastcap bench filter '{' '.join(HOSTILE)}'"
+    )
+    desktop.run("""Plotly.Fx.hover(document.querySelector('#chart-evil-lines .plot'),
+      [{curveNumber: 0, pointNumber: 1}])""")
+    hover = desktop.run("return document.querySelector('.hoverlayer').textContent")
+    assert " ".join(HOSTILE) in hover
+
+
+def test_a_name_that_is_no_unicode_is_shown(tmp_path: Path) -> None:
+    name = os.fsdecode(b"net\xff.pcap")
+    page.write(str(tmp_path / "page.html"), comparison(name), force=False)
+    assert "<h1>net\\udcff.pcap</h1>" in (tmp_path / "page.html").read_text()
+
+
+def test_the_button_copies_the_command_or_selects_it(desktop: Browser, tmp_path: Path) -> None:
+    show(desktop, comparison(), tmp_path)
+    told = desktop.run("""document.getElementById('copy').click();
+      return new Promise((done) => {
+        const look = () => {
+          const told = document.getElementById('copy').textContent + getSelection();
+          told == 'Copy' ? setTimeout(look, 10) : done(told);
+        };
+        look();
+      })""")
+    assert told in ("Copied", f"Copy{comparison().command}")  # without a clipboard it is selected
+    assert desktop.messages() == []
