@@ -1,9 +1,12 @@
-"""The page of a bench, in a browser: what it shows, says, asks for, and holds."""
+"""The page of `fastcap bench … --html`, in a browser: what it shows, says, asks for, and holds."""
 
 from __future__ import annotations
 
 import json
 import os
+import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,12 @@ import pytest
 from fastcap.bench import page
 from fastcap.bench.charts import Bars, Lines
 from fastcap.bench.report import Report
+from tests.benching import bench, told
 from tests.browser import Browser, browser
 from tests.conftest import needs
 from tests.pages import HOSTILE, comparison, hostile
 
+PLAN = ("plan", "--pps", "1000")
 REPORTS = {"comparison": comparison, "hostile": hostile}
 
 
@@ -281,3 +286,82 @@ def test_the_button_copies_the_command_or_selects_it(desktop: Browser, tmp_path:
       })""")
     assert told in ("Copied", f"Copy{comparison().command}")  # without a clipboard it is selected
     assert desktop.messages() == []
+
+
+# ---- The flag ---------------------------------------------------------------------------------
+
+
+def test_the_command_writes_a_page_beside_what_it_prints(desktop: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "plan.html"
+    done = bench(*PLAN, "--json", "--html", path)
+    assert f"fastcap: the page, {path.stat().st_size:,} bytes, in {path}\n" in done.stderr
+    assert os.listdir(tmp_path) == ["plan.html"]
+    desktop.open(path.as_uri())
+    assert embedded(desktop) == json.loads(done.stdout)
+    assert desktop.messages() == []
+    assert desktop.requests() == [path.as_uri()]
+    assert f"--html {path}" in desktop.run("return document.getElementById('command').textContent")
+
+
+def test_the_table_and_markdown_go_with_a_page(tmp_path: Path) -> None:
+    assert "frames a second" in bench(*PLAN, "--html", tmp_path / "a.html").stdout
+    text = bench(*PLAN, "--markdown", "--html", tmp_path / "b.html").stdout
+    assert text.startswith("### ")
+    assert len(os.listdir(tmp_path)) == 2
+
+
+def test_a_page_that_is_there_is_replaced_only_when_that_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "plan.html"
+    path.write_text("mine")
+    assert "exists; choose another name" in bench(*PLAN, "--html", path, status=1).stderr
+    assert path.read_text() == "mine"
+    bench(*PLAN, "--html", path, "--force")
+    assert path.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_where_a_page_cannot_be_written_nothing_is_measured(tmp_path: Path) -> None:
+    filtered = ("filter", "--runs", 1000, "--size", "4G")  # would take minutes
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "fifo")
+    for name, says, status in [
+        ("none/page.html", "create it first", 1),
+        ("file/page.html", "Not a directory", 1),
+        (".", "a directory", 1),
+        ("fifo", "a page is a file", 2),
+        (f"{'x' * 300}.html", "File name too long", 1),
+    ]:
+        done = bench(*filtered, "--html", tmp_path / name, status=status, timeout=60)
+        assert says in done.stderr
+    assert "a page is a file" in bench(*filtered, "--html", "-", status=2, timeout=60).stderr
+    assert "--force is for --html" in bench(*filtered, "--force", status=2, timeout=60).stderr
+
+
+def test_a_directory_that_takes_no_files_is_refused_before_anything_is_measured(
+    tmp_path: Path,
+) -> None:
+    done = bench("plan", "--pps", "1000", "--html", "/proc/page.html", status=1)
+    assert "/proc/page.html: " in done.stderr
+    if os.geteuid() != 0:
+        tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+        done = bench(*PLAN, "--html", tmp_path / "page.html", status=1)
+        assert "Permission denied; write elsewhere" in done.stderr
+
+
+def test_without_plotly_a_page_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "plotly.py").write_text("raise ImportError")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    path = tmp_path / "page.html"
+    done = bench(*PLAN, "--html", path, status=2, env=environment)
+    assert done.stderr == "fastcap: --html needs plotly: pip install 'fastcap-pcap[html]'\n"
+    assert not path.exists()
+    assert told(*PLAN, env=environment)["versions"]
+
+
+def test_a_reader_that_leaves_does_not_cost_the_page(tmp_path: Path) -> None:
+    path = tmp_path / "plan.html"
+    command = [sys.executable, "-m", "fastcap", "bench", *PLAN, "--html", str(path)]
+    read, write = os.pipe()
+    os.close(read)
+    subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert path.read_text().endswith("</html>\n")

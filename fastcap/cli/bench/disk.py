@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from fastcap.cli import exit_codes
-from fastcap.cli.bench.output import check_output, output_options, print_report
+from fastcap.cli.bench.output import Output, output_options, print_report
 from fastcap.cli.flags import SIZE
 from fastcap.cli.progress import progress_bar
 from fastcap.postfilter import MOST_SNAPLEN
@@ -50,8 +50,7 @@ def disk(
     size: int | None,
     file_size: int | None,
     snaplen: int,
-    as_json: bool,
-    markdown: bool,
+    output: Output,
 ) -> int:
     """How fast the disk of directory PATH takes captured files, and how long it stands still.
 
@@ -64,7 +63,6 @@ def disk(
     """
     from fastcap.bench import disk as measuring
 
-    check_output(as_json, markdown)
     planned = measuring.plan(path, seconds, size, file_size)
     with progress_bar() as progress:
         measured = measuring.measure(planned, progress)
@@ -76,5 +74,5 @@ def disk(
     ]
     title = f"{path}: {measured.synced:.1f} s of a capture's writes"
     tables = measuring.tables(measured, snaplen)
-    print_report(title, tables, notes, as_json=as_json, markdown=markdown)
+    print_report(title, tables, notes, output=output)
     return exit_codes.OK

@@ -7,7 +7,7 @@ import contextlib
 import click
 
 from fastcap.cli import exit_codes
-from fastcap.cli.bench.output import check_output, output_options, print_report, temporary_files
+from fastcap.cli.bench.output import Output, output_options, print_report, temporary_files
 from fastcap.cli.flags import SIZE
 from fastcap.cli.messages import say
 from fastcap.cli.progress import progress_bar
@@ -47,8 +47,7 @@ def filter_(
     runs: int,
     size: int | None,
     snaplen: int | None,
-    as_json: bool,
-    markdown: bool,
+    output: Output,
 ) -> int:
     """How fast fastcap filters FILES, or made-up frames without any, beside tcpdump.
 
@@ -63,7 +62,6 @@ def filter_(
     from fastcap.bench import offline
     from fastcap.bench.traffic import HOST
 
-    check_output(as_json, markdown)
     if files and (size is not None or snaplen is not None):
         raise UsageError("--size and --snaplen are of made-up frames; FILES are as they are")
     with contextlib.ExitStack() as opened:
@@ -81,5 +79,5 @@ def filter_(
     title = f"filter {text!r}, {compared.frames:,} frames"
     notes = offline.notes(compared, runs)
     tables = offline.tables(compared)
-    print_report(title, tables, notes, "tcpdump", as_json=as_json, markdown=markdown)
+    print_report(title, tables, notes, "tcpdump", output=output)
     return exit_codes.DAMAGED if compared.damaged else exit_codes.OK

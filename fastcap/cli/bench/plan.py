@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fastcap.cli import exit_codes
-from fastcap.cli.bench.output import check_output, output_options, print_report, temporary_files
+from fastcap.cli.bench.output import Output, output_options, print_report, temporary_files
 from fastcap.cli.bench.scales import PPS, RATE, SHARE, SPEED, TIME
 from fastcap.cli.flags import SIZE
 from fastcap.postfilter import MOST_SNAPLEN
@@ -102,8 +102,7 @@ def plan(
     file_size: int,
     expression: str | None,
     disk_speed: float | None,
-    as_json: bool,
-    markdown: bool,
+    output: Output,
     **options: Any,
 ) -> int:
     """What a box needs for a rate of frames: files, disk, memory, processors, line by line.
@@ -120,7 +119,6 @@ def plan(
     from fastcap.bench.machine import processors
     from fastcap.bench.traffic import HOST
 
-    check_output(as_json, markdown)
     question = planning.Question(
         bits=rate, utilisation=utilisation, snaplen=snaplen, file_bytes=file_size,
         disk_bytes=None if disk_speed is None else int(disk_speed), **options,
@@ -132,5 +130,5 @@ def plan(
     per_second = planning.frames_per_second(question)
     title = f"{per_second:,.0f} frames a second of {question.frame} bytes, snaplen {snaplen}"
     notes = [f"filter: {text}", *planning.notes(question, cost, processors())]
-    print_report(title, planning.tables(question, cost), notes, as_json=as_json, markdown=markdown)
+    print_report(title, planning.tables(question, cost), notes, output=output)
     return exit_codes.OK
