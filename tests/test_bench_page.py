@@ -303,6 +303,24 @@ def test_the_command_writes_a_page_beside_what_it_prints(desktop: Browser, tmp_p
     assert f"--html {path}" in desktop.run("return document.getElementById('command').textContent")
 
 
+def test_the_pages_of_filter_and_disk_draw_what_json_says(desktop: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "filter.html"
+    found = told("filter", "--size", "1M", "--html", path)
+    desktop.open(path.as_uri())
+    ((bars,),) = drawn(desktop)
+    assert bars["x"] == [row["median_seconds"] for row in found["tools"]]
+    assert bars["customdata"] == [
+        [row["min_seconds"], row["max_seconds"]] for row in found["tools"]
+    ]
+    path = tmp_path / "disk.html"
+    found = told("disk", tmp_path, "--seconds", 1.2, "--size", "64M", "--html", path)
+    desktop.open(path.as_uri())
+    ((line,),) = drawn(desktop)
+    assert line["x"] == [1]
+    assert line["y"] == found["mb_in_each_second"]
+    assert desktop.messages() == []
+
+
 def test_the_table_and_markdown_go_with_a_page(tmp_path: Path) -> None:
     assert "frames a second" in bench(*PLAN, "--html", tmp_path / "a.html").stdout
     text = bench(*PLAN, "--markdown", "--html", tmp_path / "b.html").stdout

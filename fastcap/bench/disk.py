@@ -25,6 +25,7 @@ import numpy as np
 
 from fastcap._native.cancel import Cancel
 from fastcap._native.capture import NativeCapture
+from fastcap.bench import charts as drawn
 from fastcap.bench.report import Figure, Figures
 from fastcap.bench.traffic import RECORD_HEADER
 from fastcap.errors import FastcapError, Interrupted, OutputError, UsageError
@@ -409,6 +410,21 @@ def _left_by_others(folder: str) -> list[str]:
 
 def tables(measured: Measured, snaplen: int) -> list[Figures]:
     return [_speed(measured), _times(measured), _frames(measured, snaplen)]
+
+
+def charts(measured: Measured) -> list[drawn.Lines]:
+    rates = by_second(measured.ends, measured.written)
+    if not rates:
+        return []
+    line = drawn.Series("fastcap, its writer", list(enumerate(rates, 1)))
+    note = "Until the last write returned; what is not synced by then waits in the page cache."
+    x = "seconds since the first write"
+    return [drawn.Lines("by_second", "What was written in each second", x, "MB", [line], note)]
+
+
+def more(measured: Measured) -> dict[str, list[float]]:
+    """What only JSON has."""
+    return {"mb_in_each_second": by_second(measured.ends, measured.written)}
 
 
 def _speed(measured: Measured) -> Figures:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import fastcap
+from fastcap.bench.charts import Bar, BarGroup, Bars
 from fastcap.bench.machine import memory_bytes
 from fastcap.bench.report import Figure, Figures, Grid
 from fastcap.bench.traffic import HOST, LEAST_CAPTURED, make_capture
@@ -295,6 +296,15 @@ def tables(comparison: Comparison) -> list[Figures | Grid]:
         Figure("frames_matched", "frames matched", comparison.matched),
     ]
     return [Figures("input", "input", input_rows), _times(comparison)]
+
+
+def charts(comparison: Comparison) -> list[Bars]:
+    bars = [
+        Bar(tool, *(round(of(seconds), 4) for of in (statistics.median, min, max)))
+        for tool, seconds in comparison.seconds.items()
+    ]
+    note = "Median, least and most of the runs: whole commands, start-up included."
+    return [Bars("times", "How long a run takes", "s", [BarGroup("", bars)], note)]
 
 
 def _times(comparison: Comparison) -> Grid:

@@ -56,7 +56,7 @@ def disk(
 
     \b
       fastcap bench disk /data
-      fastcap bench disk /data --seconds 120 --size 50G --snaplen 128 --markdown
+      fastcap bench disk /data --seconds 120 --size 50G --snaplen 128 --html disk.html
 
     A capture's own writer writes files, syncs them and deletes the oldest, in a directory of its
     own in PATH, which is removed at the end. Some of the disk always stays free.
@@ -74,5 +74,6 @@ def disk(
     ]
     title = f"{path}: {measured.synced:.1f} s of a capture's writes"
     tables = measuring.tables(measured, snaplen)
-    print_report(title, tables, notes, output=output)
+    charts, more = measuring.charts(measured), measuring.more(measured)
+    print_report(title, tables, notes, output=output, charts=charts, more=more)
     return exit_codes.OK

@@ -79,5 +79,6 @@ def filter_(
     title = f"filter {text!r}, {compared.frames:,} frames"
     notes = offline.notes(compared, runs)
     tables = offline.tables(compared)
-    print_report(title, tables, notes, "tcpdump", output=output)
+    charts = offline.charts(compared)
+    print_report(title, tables, notes, "tcpdump", output=output, charts=charts)
     return exit_codes.DAMAGED if compared.damaged else exit_codes.OK
