@@ -14,6 +14,8 @@ enum {
     UDP_SERIAL_AT = 44,
     TCP_SERIAL_AT = 38,
     TCP_MAGIC_AT = 48,
+    TCP_SUM_AT = 50,
+    UDP_SUM_AT = 40,
     TIME_AT = 52,
     OUR_ADDRESSES = 0x02fc, /* what source addresses begin with: locally administered */
     MAGIC = 0xfcb7,
@@ -199,6 +201,17 @@ uint32_t fc_generator_write(const struct fc_generator *generator, uint64_t seria
         write_udp(frame, serial, length, sum);
     put64(frame + TIME_AT, (uint64_t)ns);
     return choice->given;
+}
+
+/* RFC 1624: what was there is added as its complement. */
+void fc_generator_renumber(uint8_t *frame, uint64_t serial) {
+    bool tcp = frame[PROTOCOL_AT] == TCP;
+    uint8_t *label = frame + (tcp ? TCP_SERIAL_AT : UDP_SERIAL_AT);
+    uint8_t *sum = frame + (tcp ? TCP_SUM_AT : UDP_SUM_AT);
+    uint32_t check =
+        checksum((~fc_load_big16(sum) & 0xffff) + sum64(~get64(label)) + sum64(serial));
+    put64(label, serial);
+    put16(sum, check == 0 && !tcp ? 0xffff : check);
 }
 
 /* ---- Reading ------------------------------------------------------------------------------- */

@@ -100,6 +100,10 @@ void fc_generator_prepare(const struct fc_generator *generator, uint8_t *frame);
 uint32_t fc_generator_write(const struct fc_generator *generator, uint64_t serial, int64_t ns,
                             uint8_t *frame);
 
+/* Gives a frame that was made, of which at least FC_GENERATOR_HEAD bytes are there, another serial
+ * number, in its label and checksum. All else stays: size, flow, time, and the number in IPv4. */
+void fc_generator_renumber(uint8_t *frame, uint64_t serial);
+
 /* Reads the label of a frame of which `captured` bytes are there; false where there is none. Any
  * bytes may be asked: only these are believed, whatever lengths they claim. */
 bool fc_generator_read(const uint8_t *bytes, size_t captured, struct fc_generator_label *label);

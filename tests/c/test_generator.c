@@ -88,6 +88,27 @@ static void every_frame_has_true_checksums_lengths_and_its_label(void) {
     free(frame);
 }
 
+static void a_frame_with_another_number_still_has_true_checksums(void) {
+    struct fc_generator_settings settings = settings_of(7);
+    struct fc_generator generator = made_of(&settings);
+    uint8_t *frame = block_new(FC_GENERATOR_ROOM);
+    struct fc_generator_label label;
+    fc_generator_prepare(&generator, frame);
+    for (uint32_t i = 0; i < 200000; i++) {
+        uint64_t serial = (uint64_t)random32() << (i % 33);
+        if (i % 10 == 0)
+            fc_generator_write(&generator, i, 5, frame);
+        uint32_t length = (uint32_t)fc_load_big16(frame + 16) + 14;
+        fc_generator_renumber(frame, serial);
+        check_frame(frame, length, serial);
+        if (CHECK(fc_generator_read(frame, 60, &label))) {
+            CHECK_IS(label.serial, serial);
+            CHECK_IS(label.ns, 5);
+        }
+    }
+    free(frame);
+}
+
 /* About one UDP frame in 65536 has this sum, which must not be written as "no checksum". */
 static void a_sum_of_0_is_written_as_its_other_zero(void) {
     struct fc_generator_settings settings = settings_of(3);
@@ -264,6 +285,7 @@ static void settings_that_cannot_be_are_refused(void) {
 int main(int count, char **arguments) {
     random_seed(random_seed_argument(count, arguments));
     TEST(every_frame_has_true_checksums_lengths_and_its_label);
+    TEST(a_frame_with_another_number_still_has_true_checksums);
     TEST(a_sum_of_0_is_written_as_its_other_zero);
     TEST(frames_follow_from_seed_and_serial_alone);
     TEST(sizes_come_in_the_proportion_of_their_weights);
