@@ -109,7 +109,19 @@ void fc_ring_over(struct fc_ring *ring, uint8_t *memory, size_t block_size, uint
         .fd = -1, .map = memory, .block_size = block_size, .block_count = block_count};
 }
 
+/* Of a ring over memory. A block that was handed over before costs one look at the ring too many.
+ */
+static int wait_for_wake(int fd, int milliseconds) {
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    uint64_t times;
+    if (poll(&poll_fd, 1, milliseconds) <= 0)
+        return FC_OK;
+    return read(fd, &times, sizeof times) < 0 && errno != EAGAIN ? FC_ERROR_SYSTEM : FC_OK;
+}
+
 int fc_ring_wait(const struct fc_ring *ring, int milliseconds) {
+    if (ring->fd < 0 && ring->wakes != NULL)
+        return wait_for_wake(*ring->wakes, milliseconds);
     struct pollfd poll_fd = {.fd = ring->fd, .events = POLLIN | POLLERR};
     int ready = poll(&poll_fd, 1, milliseconds);
     if (ready < 0)

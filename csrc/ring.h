@@ -51,6 +51,7 @@ struct fc_ring {
     uint32_t block_count;
     uint32_t next;                   /* the block that the kernel fills next, or has */
     struct fc_ring_statistics *told; /* of a ring over memory: what is read next; NULL: nothing */
+    const int *wakes; /* likewise: an eventfd, written to when a block is handed over; NULL: none */
 };
 
 /* Opens a socket and its ring on an interface, with a filter that rejects everything: nothing is

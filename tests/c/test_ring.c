@@ -6,6 +6,9 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 enum { BLOCK = 16384, BLOCKS = 5 };
 
@@ -160,6 +163,22 @@ static void why_a_block_was_handed_over_is_told(void) {
     free(memory);
 }
 
+static void a_ring_over_memory_is_woken_once_for_what_was_handed_over(void) {
+    const uint64_t twice = 2;
+    int wakes = eventfd(0, EFD_NONBLOCK);
+    struct pollfd poll_fd = {.fd = wakes, .events = POLLIN};
+    struct fc_ring ring;
+    fc_ring_over(&ring, NULL, BLOCK, 0);
+    ring.wakes = &wakes;
+    CHECK_IS(fc_ring_wait(&ring, 1), FC_OK);
+    CHECK_IS(write(wakes, &twice, sizeof twice), sizeof twice);
+    CHECK_IS(fc_ring_wait(&ring, 1 << 30), FC_OK);
+    CHECK_IS(poll(&poll_fd, 1, 0), 0);
+    close(wakes);
+    CHECK_IS(fc_ring_wait(&ring, 1), FC_ERROR_SYSTEM);
+    CHECK_IS(errno, EBADF);
+}
+
 static int descriptors(void) {
     DIR *folder = opendir("/proc/self/fd");
     int count = 0;
@@ -202,6 +221,7 @@ int main(int count, char **arguments) {
     TEST(a_block_that_lies_is_never_left);
     TEST(blocks_are_taken_and_given_back_in_order_round_and_round);
     TEST(why_a_block_was_handed_over_is_told);
+    TEST(a_ring_over_memory_is_woken_once_for_what_was_handed_over);
     TEST(a_ring_that_cannot_be_opened_says_why_and_leaves_nothing);
     TEST(filters_of_no_and_of_too_many_instructions_are_refused);
     return check_result();
