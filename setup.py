@@ -9,7 +9,9 @@ from setuptools import Extension, setup
 
 CORE = "fastcap_core"
 # Live capture and sending: AF_PACKET is Linux's. All else builds wherever Python does.
-LINUX_ONLY = {"ring", "queue", "capture", "sender"} if sys.platform != "linux" else set()
+LINUX_ONLY = (
+    {"ring", "queue", "capture", "sender", "simulated"} if sys.platform != "linux" else set()
+)
 FLAGS = ["-std=c11", "-O3", "-fvisibility=hidden", "-D_GNU_SOURCE", "-D_DARWIN_C_SOURCE", "-fPIC"]
 # Warnings are errors for us, not for people whose compiler knows more of them than ours.
 STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror"]

@@ -125,7 +125,7 @@ def without_address_randomisation() -> list[str]:
     return ["setarch", "-R"] if shutil.which("setarch") else []
 
 
-@pytest.mark.parametrize("name", ["threads_capture", "test_guard", "test_sender"])
+@pytest.mark.parametrize("name", ["threads_capture", "test_guard", "test_sender", "test_simulated"])
 def test_threads_share_nothing_that_is_not_guarded(name: str, tmp_path: Path) -> None:
     if sys.platform != "linux" or shutil.which("cc") is None:
         pytest.skip("wants Linux and a C compiler")
