@@ -3,6 +3,7 @@ from typing import Literal
 from typing_extensions import Self
 
 from fastcap._native.program import NativeProgram
+from fastcap._native.simulated import NativeSimulated
 
 LONGEST_FRAME: int
 LONGEST_HEADER: int
@@ -65,6 +66,7 @@ class NativeCapture:
         ring_filter: bytes,
         counter_fd: int,
         counter_filter: bytes,
+        simulated: NativeSimulated | None = None,
     ) -> Self: ...
     def begin(self) -> None: ...
     def run(self) -> None: ...

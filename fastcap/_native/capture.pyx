@@ -36,8 +36,10 @@ from fastcap._native.csrc cimport (
     fc_ring_open,
     fc_ring_reject_all,
     fc_ring_settings,
+    fc_simulated_lend,
 )
 from fastcap._native.program cimport NativeProgram
+from fastcap._native.simulated cimport NativeSimulated
 from fastcap._native.status cimport check
 
 LONGEST_FRAME = FC_CAPTURE_LONGEST_FRAME
@@ -150,7 +152,8 @@ cdef class NativeCapture:
     with. Filters are packed struct sock_filter; what they return is how many bytes of a frame the
     ring gets. `program` None leaves the decision to the ring's filter. `slice_layer` 0 keeps frames
     as long as `snaplen` says. `counter_fd` is a packet socket bound to the interface, or -1; it is
-    lent until the capture has ended.
+    lent until the capture has ended. `simulated` is a ring to read instead of an interface's: then
+    what is said of that, of its ring and of filters, means nothing, and no right is needed.
 
     OSError of the socket or the ring, MemoryError for the queue.
     """
@@ -159,6 +162,7 @@ cdef class NativeCapture:
     cdef fc_ring_settings ring
     cdef bint opened  # `c` holds something to be closed
     cdef NativeProgram program
+    cdef NativeSimulated simulated
     cdef bytes header
     cdef bytes ring_filter
     cdef bytes counter_filter
@@ -168,7 +172,8 @@ cdef class NativeCapture:
                   bytes header, size_t trailer, uint32_t snaplen, uint32_t slice_layer,
                   uint32_t slice_more, bint pcapng, bint nanoseconds, bint ethernet, bint eager,
                   uint64_t rotate_bytes, uint64_t rotate_ns, uint64_t flush_ns, uint64_t limit,
-                  NativeProgram program, bytes ring_filter, int counter_fd, bytes counter_filter):
+                  NativeProgram program, bytes ring_filter, int counter_fd, bytes counter_filter,
+                  NativeSimulated simulated=None):
         cdef fc_capture_settings settings
         cdef const char *header_bytes = header
         cdef int status
@@ -176,6 +181,9 @@ cdef class NativeCapture:
         self.ring_filter = ring_filter
         self.counter_filter = counter_filter
         self.header = header
+        self.simulated = simulated
+        if simulated is not None and simulated.lent:
+            raise ValueError("another capture reads this simulated ring")
         if len(header) > FC_CAPTURE_LONGEST_HEADER or len(header) > chunk_size:
             raise ValueError("the header of a file is too long")
         settings.header = <const uint8_t *>header_bytes
@@ -207,6 +215,10 @@ cdef class NativeCapture:
         with nogil:
             status = fc_queue_open(&self.c.queue, chunk_size, FC_CAPTURE_SLACK, chunks)
         check(status)
+        if simulated is not None:
+            fc_simulated_lend(&simulated.c, &self.c.ring)
+            simulated.lent = True
+            return
         with nogil:
             status = fc_ring_open(&self.c.ring, &self.ring)
         check(status)

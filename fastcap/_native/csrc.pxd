@@ -300,6 +300,35 @@ cdef extern from "sender.h" nogil:
     void fc_sender_read_account(const fc_sender *sender, fc_sender_account *account)
     void fc_sender_close(fc_sender *sender)
 
+cdef extern from "simulated.h" nogil:
+    struct fc_simulated_settings:
+        const fc_generator *generator
+        uint32_t snaplen
+        uint32_t block_size
+        uint32_t block_count
+    struct fc_simulated_limits:
+        double rate
+        uint64_t frames
+        uint64_t duration_ns
+        const fc_cancel *cancel
+    struct fc_simulated_account:
+        uint64_t offered
+        uint64_t dropped
+        uint64_t wire_bytes
+        uint64_t full
+        uint64_t blocks
+        uint64_t most_waiting
+        uint64_t late
+        uint64_t late_ns
+        uint64_t elapsed_ns
+    struct fc_simulated:
+        pass
+    int fc_simulated_open(fc_simulated *simulated, const fc_simulated_settings *settings)
+    void fc_simulated_lend(fc_simulated *simulated, fc_ring *ring)
+    int fc_simulated_run(fc_simulated *simulated, const fc_simulated_limits *limits)
+    void fc_simulated_read_account(const fc_simulated *simulated, fc_simulated_account *account)
+    void fc_simulated_close(fc_simulated *simulated)
+
 cdef extern from "queue.h" nogil:
     struct fc_gap:
         uint64_t record
