@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from fastcap.bench import disk
-from fastcap.bench.disk import CHUNK, Measured
+from fastcap.bench.disk import Measured
+from fastcap.bench.scratch import CHUNK, Plan
 from tests import pcaps
 from tests.benching import BENCH, assert_shows, bench, tables_of, told
 from tests.faults.harness import Fault, Faults, Kind
@@ -186,11 +187,11 @@ def test_a_disk_that_somebody_else_fills_ends_it_early_with_what_it_found(tmp_pa
 
 
 def test_nothing_more_is_written_where_less_than_the_reserve_is_free(folder: Path) -> None:
-    plan = disk.Plan(str(folder), seconds=5, size=32 * MIB, file_size=8 * MIB, reserve=1 << 60)
+    plan = Plan(str(folder), seconds=5, size=32 * MIB, file_size=8 * MIB, reserve=1 << 60)
     feeder = disk._Feeder(plan, pcaps.header(), lambda: 0)
     assert feeder.next_chunk(0) is None
     assert feeder.next_chunk(0) is False
-    assert "the disk fills up" in feeder.stopped_early
+    assert "the disk fills up" in feeder.room.stopped_early
     feeder = disk._Feeder(plan._replace(reserve=0), pcaps.header(), lambda: 0)
     assert feeder.next_chunk(0)
 

@@ -8,13 +8,8 @@ measured, so the chunks are few, and the same again and again.
 from __future__ import annotations
 
 import contextlib
-import math
 import mmap
 import os
-import re
-import secrets
-import shutil
-import signal
 import struct
 import threading
 import time
@@ -27,45 +22,18 @@ from fastcap._native.cancel import Cancel
 from fastcap._native.capture import NativeCapture
 from fastcap.bench import charts as drawn
 from fastcap.bench.report import Figure, Figures
+from fastcap.bench.scratch import CHUNK, PAUSE, Plan, Room, Scratch, heed, mib, scratch
 from fastcap.bench.traffic import RECORD_HEADER
-from fastcap.errors import FastcapError, Interrupted, OutputError, UsageError
+from fastcap.errors import OutputError
 from fastcap.formats.pcap import HEADER_SIZE
-from fastcap.outputs import Target, refusal
+from fastcap.outputs import Target
 from fastcap.rotation import Rotation
 from fastcap.series import Series
-from fastcap.signals import STOPS, Signals
 from fastcap.waiting import start_thread
 
-CHUNK = 4 << 20  # bytes of a write, as of a capture with its usual buffer
-FEWEST_FILES = 4  # one that is written, the next, one that is synced, one that is kept
-LEAST_SIZE = FEWEST_FILES * CHUNK
-MOST_SIZE = 20 << 30  # bytes that are used where nobody says how many
-FILE_SIZE = 1 << 30
-_SHARE = 4  # of the free space, one part in so many is used
-_MOST_RESERVE = 1 << 30
-_RESERVE_SHARE = 20  # one part in so many of a file system stays free, up to that
 _POOL = 8  # chunks
 _SNAPLEN = 80  # of the records in the files
-_PAUSE = 0.005  # seconds between two looks whether files are finished
-_WAKES = 0.2  # seconds between two looks at signals
-_TRIES = 3
-_PREFIX = ".fastcap-bench-"
 _MEGA = 1e6
-
-
-class Plan(NamedTuple):
-    """What may be written where: at most `size` bytes are on the disk at once, and `reserve` bytes
-    of it stay free. `keep` finished files stay until newer ones are there."""
-
-    folder: str
-    seconds: float
-    size: int
-    file_size: int
-    reserve: int
-
-    @property
-    def keep(self) -> int:
-        return max(1, self.size // self.file_size - 2)
 
 
 class Measured(NamedTuple):
@@ -84,52 +52,6 @@ class Measured(NamedTuple):
     written: float
     synced: float
     notes: Sequence[str]
-
-
-def plan(folder: str, seconds: float, size: int | None, file_size: int | None) -> Plan:
-    """Decides what is used of a file system. UsageError, OutputError where it has no room."""
-    if math.isnan(seconds):
-        raise UsageError("--seconds nan: a number of seconds, please")
-    if not os.path.isdir(folder):
-        what = "no directory" if os.path.lexists(folder) else "is not there"
-        raise UsageError(f"{folder}: {what}: name a directory on the disk in question")
-    try:
-        told = os.statvfs(folder)
-    except OSError as error:
-        raise refusal(folder, error) from error
-    reserve = min(_MOST_RESERVE, told.f_blocks * told.f_frsize // _RESERVE_SHARE)
-    free = told.f_bavail * told.f_frsize
-    usable = free - reserve
-    wanted = min(free // _SHARE, usable, MOST_SIZE) if size is None else size
-    if wanted > usable:
-        raise OutputError(
-            f"{folder}: {_mib(free)} are free, of which {_mib(reserve)} stay free: "
-            f"--size {_mib(wanted)} does not fit"
-        )
-    if wanted < LEAST_SIZE:
-        raise OutputError(
-            f"{folder}: {_mib(max(0, wanted))} to write in, and {_mib(LEAST_SIZE)} are the least"
-            + (f" ({_mib(free)} are free)" if size is None else "")
-        )
-    return Plan(folder, seconds, wanted, _file_size(file_size, wanted), reserve)
-
-
-def _file_size(asked: int | None, size: int) -> int:
-    """Whole chunks, so that files end where writes do."""
-    if asked is None:
-        return min(FILE_SIZE, size // FEWEST_FILES // CHUNK * CHUNK)
-    if asked < CHUNK:
-        raise UsageError(f"--file-size: {_mib(CHUNK)} are the least, the bytes of one write")
-    if asked * FEWEST_FILES > size:
-        raise UsageError(
-            f"--file-size {_mib(asked)}: {FEWEST_FILES} such files do not fit into "
-            f"{_mib(size)}: a smaller one, or more --size"
-        )
-    return asked // CHUNK * CHUNK
-
-
-def _mib(size: int) -> str:
-    return f"{size >> 20:,} MiB"
 
 
 # ---- Frames -----------------------------------------------------------------------------------
@@ -174,13 +96,13 @@ class _Feeder:
     """Stands where the reader of a ring does (NativeCapture): has a chunk whenever the writer
     comes, until the time is over or somebody stops it. Notes how long the writer took.
 
-    `deleted` says how many bytes of finished files were deleted; while `plan.size` bytes are there
-    the writer has to wait until files are finished, which is the disk's fault, and is counted.
+    `deleted` says how many bytes of finished files were deleted: the others take up the room.
     """
 
     def __init__(self, plan: Plan, header: bytes, deleted: Callable[[], int]) -> None:
         rng = np.random.default_rng(1)
         self.plan = plan
+        self.room = Room(plan)
         self.deleted = deleted
         self.first = _chunk(starts_file=True, header=header, rng=rng)
         self.others = [_chunk(starts_file=False, header=header, rng=rng) for _ in range(_POOL - 1)]
@@ -190,13 +112,10 @@ class _Feeder:
         self.given = 0  # chunks
         self.stopped = threading.Event()
         self.ended = False
-        self.stopped_early = ""
         self.began: float | None = None
         self.ends: list[float] = []
         self.writes: list[float] = []
         self.turns: list[float] = []
-        self.held_back = self.longest_hold = 0.0
-        self._held_since: float | None = None
         self._at = 0.0  # when the chunk that is written was taken
 
     def stop(self) -> None:
@@ -212,12 +131,12 @@ class _Feeder:
         over = self._is_over(now)
         if over and self.given % self.a_file == 0:
             return False  # the last file is whole
-        if not over and not self._has_room():
-            if self._held_since is None:
-                self._held_since = now
-            time.sleep(_PAUSE)
+        if not over and not self.room.is_there(self.given * CHUNK - self.deleted()):
+            if self.room.stopped_early:
+                self.stop()
+            time.sleep(PAUSE)
             return None
-        self._end_hold(now)
+        self.room.end_hold()
         self.ended = over
         return self._give(ends=over or (self.given + 1) % self.a_file == 0)
 
@@ -226,32 +145,10 @@ class _Feeder:
         if len(self.turns) < len(self.writes):
             self.turns.append(now - self._at)
 
-    def _end_hold(self, now: float) -> None:
-        if self._held_since is not None:
-            self.held_back += now - self._held_since
-            self.longest_hold = max(self.longest_hold, now - self._held_since)
-            self._held_since = None
-
     def _is_over(self, now: float) -> bool:
         if self.stopped.is_set():
             return True
         return self.began is not None and now - self.began >= self.plan.seconds
-
-    def _has_room(self) -> bool:
-        if self.given * CHUNK - self.deleted() + CHUNK > self.plan.size:
-            return False
-        try:
-            told = os.statvfs(self.plan.folder)
-        except OSError as error:
-            self.stopped_early = f"ended early: {error.strerror}"
-        else:
-            if told.f_bavail * told.f_frsize >= self.plan.reserve + CHUNK:
-                return True
-            self.stopped_early = (
-                f"ended early: the disk fills up, and {_mib(self.plan.reserve)} of it stay free"
-            )
-        self.stop()
-        return False
 
     def _give(self, *, ends: bool) -> _Chunk:
         place = self.given % self.a_file
@@ -277,31 +174,14 @@ class _Feeder:
 def measure(plan: Plan, progress: Callable[[int, int], None] | None = None) -> Measured:
     """Writes, and leaves nothing behind, whatever happens. OutputError where the disk refuses;
     Interrupted and KeyboardInterrupt end it."""
-    folder = os.path.join(plan.folder, f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}")
-    # Signals are looked at, so that none comes between a file and its removal.
-    with Signals((*STOPS, signal.SIGHUP)) as signals:
-        try:
-            os.mkdir(folder, 0o700)
-        except OSError as error:
-            raise refusal(plan.folder, error) from error
-        try:
-            measured = _measure_in(folder, plan, signals, progress)
-        finally:
-            left = _remove(folder)
-        if left:
-            raise OutputError(f"{folder}: cannot be removed: {left}")
-        _heed(next(iter(signals.wait(0)), 0))  # one that came while files were removed
-    return measured._replace(notes=[*measured.notes, *_left_by_others(plan.folder)])
+    with scratch(plan.folder) as own:
+        measured = _measure_in(own, plan, progress)
+    return measured._replace(notes=[*measured.notes, *own.notes])
 
 
-def _measure_in(
-    folder: str,
-    plan: Plan,
-    signals: Signals,
-    progress: Callable[[int, int], None] | None,
-) -> Measured:
+def _measure_in(own: Scratch, plan: Plan, progress: Callable[[int, int], None] | None) -> Measured:
     deleted = [0]
-    path = os.path.join(folder, "bench.pcap")
+    path = os.path.join(own.folder, "bench.pcap")
 
     def on_deleted(_path: str, _told: dict[str, Any], _why: str) -> None:
         deleted[0] += plan.file_size
@@ -323,86 +203,21 @@ def _measure_in(
             on_note=notes.append,
         )
         writer = start_thread(rotation.run, "fastcap-writer")
-        stop = _wait(writer, feeder, signals, progress)
+        tell = progress or (lambda _done, _total: None)
+        stop = own.wait(writer, feeder.stop, lambda: tell(len(feeder.ends) * CHUNK, 0))
         done = time.monotonic()
-    _heed(stop)
+    heed(stop)
     if rotation.error is not None:
-        raise _told_of(rotation.error, folder, plan.folder)
-    if feeder.stopped_early:
-        notes.append(feeder.stopped_early)
+        raise own.told_of(rotation.error)
+    room = feeder.room
+    if room.stopped_early:
+        notes.append(room.stopped_early)
     if feeder.began is None or not feeder.ends:
-        raise OutputError(f"{plan.folder}: no room to write in: {feeder.stopped_early or 'none'}")
+        raise OutputError(f"{plan.folder}: no room to write in: {room.stopped_early or 'none'}")
     return Measured(
         feeder.ends, feeder.writes, feeder.turns, len(feeder.ends) * CHUNK, rotation.counts.files,
-        feeder.held_back, feeder.longest_hold, feeder.ends[-1], done - feeder.began, notes,
+        room.held_back, room.longest_hold, feeder.ends[-1], done - feeder.began, notes,
     )  # fmt: skip
-
-
-def _wait(
-    writer: threading.Thread,
-    feeder: _Feeder,
-    signals: Signals,
-    progress: Callable[[int, int], None] | None,
-) -> int:
-    """Until the writer has ended; the signal that asked for it, or 0."""
-    stop = 0
-    while writer.is_alive():
-        came = signals.wait(0)
-        if came and not stop:
-            stop = came[0]
-            feeder.stop()
-        if progress is not None:
-            progress(len(feeder.ends) * CHUNK, 0)
-        writer.join(_WAKES)
-    return stop
-
-
-def _heed(stop: int) -> None:
-    """Ends as the signal asks, if there was one."""
-    if stop == signal.SIGINT:
-        raise KeyboardInterrupt
-    if stop:
-        raise _Ended(f"ended by {signal.Signals(stop).name}", 128 + stop)
-
-
-def _told_of(error: FastcapError, folder: str, place: str) -> FastcapError:
-    """The writer names its file, which nobody will find."""
-    files = re.escape(folder) + r"(/[^/:]*)?(?=: )"
-    return type(error)(re.sub(files, lambda _: place, str(error)))
-
-
-class _Ended(Interrupted):
-    """By a signal, with the exit status that says so."""
-
-    def __init__(self, message: str, exit_status: int) -> None:
-        super().__init__(message)
-        self.exit_status = exit_status
-
-
-def _remove(folder: str) -> str:
-    """Why it could not be. Tries again: a disk that failed once may work the next time."""
-    why = ""
-    for _ in range(_TRIES):
-        try:
-            shutil.rmtree(folder)
-        except FileNotFoundError:
-            return ""
-        except OSError as error:
-            why = error.strerror or str(error)
-        else:
-            return ""
-    return why
-
-
-def _left_by_others(folder: str) -> list[str]:
-    """Only a bench that was killed leaves files; whoever runs the next one is told."""
-    notes = []
-    for name in sorted(os.listdir(folder)) if os.access(folder, os.R_OK) else []:
-        pid = name.removeprefix(_PREFIX).partition("-")[0]
-        if name.startswith(_PREFIX) and pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
-            path = os.path.join(folder, name)
-            notes.append(f"{path}: left by a bench that was killed: remove it")
-    return notes
 
 
 # ---- What it means ----------------------------------------------------------------------------
@@ -449,7 +264,7 @@ def _speed(measured: Measured) -> Figures:
 def _times(measured: Measured) -> Figures:
     writes = [1000 * seconds for seconds in measured.writes]
     turns = [1000 * seconds for seconds in measured.turns]
-    what = f"of {len(writes):,} writes of {_mib(CHUNK)}"
+    what = f"of {len(writes):,} writes of {mib(CHUNK)}"
     rows = [
         Figure("write_p50_ms", "a write, median", percentile(writes, 50), "ms", what),
         Figure("write_p99_ms", "a write, 99 of 100", percentile(writes, 99), "ms"),

@@ -62,8 +62,9 @@ def disk(
     own in PATH, which is removed at the end. Some of the disk always stays free.
     """
     from fastcap.bench import disk as measuring
+    from fastcap.bench.scratch import plan
 
-    planned = measuring.plan(path, seconds, size, file_size)
+    planned = plan(path, seconds, size, file_size)
     with progress_bar() as progress:
         measured = measuring.measure(planned, progress)
     notes = [
