@@ -218,8 +218,8 @@ class Capture:
             self._counter = self._open_counter(interface) if self._plan.counts else None
             opened.callback(self._close_counter)
             block_size, block_count = ring_blocks(ring, self._plan.ring_snaplen)
-            chunk = _CHUNK if buffer >= _FEWEST_CHUNKS * _CHUNK else _SMALL_CHUNK
-            self._buffer_size = buffer // chunk * chunk
+            chunk, chunks = buffer_chunks(buffer)
+            self._buffer_size = chunks * chunk
             header = self._header()
             self._native = self._open_native(
                 interface=self.interface.number,
@@ -228,7 +228,7 @@ class Capture:
                 promiscuous=promiscuous,
                 ignore_outgoing=self._plan.direction == "in",
                 chunk_size=chunk,
-                chunks=buffer // chunk,
+                chunks=chunks,
                 header=header,
                 trailer=pcapng.LONGEST_STATISTICS if self._is_pcapng else 0,
                 snaplen=snaplen,
@@ -260,7 +260,7 @@ class Capture:
                 before_name=self._telling.before_name,
                 on_segment=self._finished,
                 on_note=self._on_note,
-                disk=self._disk(on_full, keep_free, (buffer // chunk - _SPARE_CHUNKS) * chunk),
+                disk=self._disk(on_full, keep_free, (chunks - _SPARE_CHUNKS) * chunk),
             )
             self._watch = self._watch_interface(direction, waits=wait_interface)
             opened.callback(self._watch.end)
@@ -722,6 +722,16 @@ def ring_blocks(ring: int, snaplen: int) -> tuple[int, int]:
     return size, max(2, ring // size)
 
 
+def buffer_chunks(buffer: int) -> tuple[int, int]:
+    """Size and number of the chunks of a buffer of about `buffer` bytes.
+
+    >>> buffer_chunks(256 << 20), buffer_chunks(8 << 20)
+    ((4194304, 64), (2097152, 4))
+    """
+    chunk = _CHUNK if buffer >= _FEWEST_CHUNKS * _CHUNK else _SMALL_CHUNK
+    return chunk, buffer // chunk
+
+
 def _check(
     snaplen: int,
     rotate_bytes: int | None,
@@ -757,7 +767,7 @@ def _check(
         raise UsageError("-W keeps the newest files of a series: say when a file ends, -C or -G")
     if direction not in DIRECTIONS or precision not in PRECISIONS:
         raise UsageError(f"direction is one of {DIRECTIONS}, precision one of {PRECISIONS}")
-    _check_memory(ring, buffer)
+    check_memory(ring, buffer)
 
 
 def _target_of(path: str, *, rotates: bool, keeps: bool) -> Target:
@@ -798,8 +808,9 @@ def _check_disk(on_full: str, keep_free: int | None, rotates: bool) -> None:
         raise UsageError("the oldest of a series are deleted: say when a file ends, -C or -G")
 
 
-def _check_memory(ring: int, buffer: int) -> None:
-    """The kernel does not refuse a ring that is too large: it kills processes to make room."""
+def check_memory(ring: int, buffer: int) -> None:
+    """UsageError for more than there is. The kernel does not refuse a ring that is too large: it
+    kills processes to make room."""
     available = None
     with contextlib.suppress(OSError), open("/proc/meminfo", "rb") as file:
         for line in file:
