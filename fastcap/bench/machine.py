@@ -37,7 +37,7 @@ def versions(*tools: str) -> dict[str, str]:
     """Of fastcap, of what runs it, and of tools that are installed."""
     found = {"fastcap": __version__, "engine": _engine(), "Python": platform.python_version()}
     for tool in tools:
-        told = _version_of(tool)
+        told = "" if tool in found else _version_of(tool)
         if told:
             found[tool] = told
     return found

@@ -13,16 +13,20 @@ Value = float | str | None  # None: not known here
 
 
 class Figure(NamedTuple):
-    """One number. `name` is what JSON calls it, with its unit; `how`, the arithmetic behind it."""
+    """One number. `name` is what JSON calls it, with its unit; `how`, the arithmetic behind it.
+    `shown` stands for people in place of the number. Without a label it is in JSON alone."""
 
     name: str
     label: str
     value: Value
     unit: str = ""
     how: str = ""
+    shown: str = ""
 
     @property
     def text(self) -> str:
+        if self.shown:
+            return self.shown
         return f"{number(self.value)} {self.unit}".rstrip() if self.value is not None else "?"
 
 
@@ -67,18 +71,22 @@ class Grid(NamedTuple):
 
     @property
     def head(self) -> list[str]:
-        return [self.title, *(figure.label for figure in self.rows[0][1])]
+        return [self.title, *(figure.label for figure in self.figures[0])]
+
+    @property
+    def figures(self) -> list[list[Figure]]:
+        """Of each row, those that are shown."""
+        return [[figure for figure in figures if figure.label] for _, figures in self.rows]
 
     @property
     def right(self) -> set[int]:
         return set(range(1, len(self.head)))
 
-    @property
-    def figures(self) -> list[list[Figure]]:
-        return [list(figures) for _, figures in self.rows]
-
     def cells(self) -> list[list[str]]:
-        return [[tool, *(figure.text for figure in figures)] for tool, figures in self.rows]
+        return [
+            [tool, *(figure.text for figure in figures)]
+            for (tool, _), figures in zip(self.rows, self.figures, strict=True)
+        ]
 
     def as_json(self) -> list[dict[str, Value]]:
         return [
