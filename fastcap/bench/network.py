@@ -141,14 +141,8 @@ class Network:
             raise OSError(heard or "the other host ended")
 
     def counters(self) -> Counters:
-        """Of the near end, since it exists."""
-        # this file is our namespace's; /sys/class/net is the one's in which it was mounted
-        for line in Path("/proc/self/net/dev").read_text().splitlines():
-            name, _, numbers = line.partition(":")
-            if name.strip() == self.near.name:
-                n = [int(number) for number in numbers.split()]
-                return Counters(n[1], n[0], n[9], n[8], n[11])
-        raise OSError(errno.ENODEV, f"{self.near.name} is gone")
+        """Of the near end, since it exists. OSError where it is gone."""
+        return counters(self.near.name)
 
     def unplug(self) -> None:
         """From here on nothing passes in either direction, so that counters can be compared."""
@@ -194,6 +188,17 @@ def be_the_far_host(control: socket.socket, end: End, serve: Callable[[], None])
             control.send(str(error).encode())
     finally:
         os._exit(0)
+
+
+def counters(name: str) -> Counters:
+    """Of an interface of this namespace, since it exists. OSError where it is gone."""
+    # this file is our namespace's; /sys/class/net is the one's in which it was mounted
+    for line in Path("/proc/self/net/dev").read_text().splitlines():
+        who, _, numbers = line.partition(":")
+        if who.strip() == name:
+            n = [int(number) for number in numbers.split()]
+            return Counters(n[1], n[0], n[9], n[8], n[11])
+    raise OSError(errno.ENODEV, f"{name} is gone")
 
 
 # ---- The cable ----------------------------------------------------------------------------------

@@ -1,0 +1,143 @@
+"""Control groups that give a process a part of a processor, of version 1 or 2."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from fastcap.errors import UsageError
+
+PERIOD_US = 100_000  # of a quota; the kernel's default
+LEAST_PERCENT = 1.0  # of one processor: the kernel wants 1 ms of a period
+_PREFIX = "fastcap-bench-"
+_LONGEST = 5.0  # seconds, until those who were killed are gone
+
+
+class Group:
+    """A cgroup of ours, with a quota. Removed by `close`, when nobody is in it. UsageError where
+    there can be none."""
+
+    version = ""
+
+    def __init__(self, *folders: Path) -> None:
+        self.folders = list(dict.fromkeys(folders))
+        self._made: list[Path] = []
+        try:
+            for folder in self.folders:
+                folder.mkdir()
+                self._made.append(folder)
+        except OSError as error:
+            self.close()
+            raise UsageError(f"no quota: no cgroup {folder}: {error.strerror}") from None
+
+    def adopt(self, pid: int) -> None:
+        """All threads of a process."""
+        for folder in self.folders:
+            (folder / "cgroup.procs").write_text(str(pid))
+
+    def limit(self, percent: float) -> None:
+        """Of one processor; more than 100 are parts of several."""
+        raise NotImplementedError
+
+    def lift(self) -> None:
+        """No quota any more."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Removes it, when those in it are gone."""
+        until = time.monotonic() + _LONGEST
+        for folder in reversed(self._made):
+            while folder.exists() and time.monotonic() < until:
+                try:
+                    folder.rmdir()
+                except OSError:  # who was killed is in it for a moment
+                    time.sleep(0.05)
+
+
+class GroupV1(Group):
+    """Of version 1, where the cpu controller has a hierarchy of its own."""
+
+    version = "v1"
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root / _name())
+
+    def limit(self, percent: float) -> None:
+        (self.folders[0] / "cpu.cfs_period_us").write_text(str(PERIOD_US))
+        (self.folders[0] / "cpu.cfs_quota_us").write_text(str(quota_us(percent)))
+
+    def lift(self) -> None:
+        (self.folders[0] / "cpu.cfs_quota_us").write_text("-1")
+
+
+class GroupV2(Group):
+    """Of version 2, below the root or below the cgroup that this process may change."""
+
+    version = "v2"
+
+    def __init__(self, root: Path) -> None:
+        self._switch = root / "cgroup.subtree_control"
+        self._switched = "cpu" not in self._switch.read_text().split()
+        if self._switched:
+            try:
+                self._switch.write_text("+cpu")
+            except OSError as error:
+                problem = f"no quota: {self._switch} takes no +cpu: {error.strerror}"
+                raise UsageError(problem) from None
+        super().__init__(root / _name())
+
+    def limit(self, percent: float) -> None:
+        (self.folders[0] / "cpu.max").write_text(f"{quota_us(percent)} {PERIOD_US}")
+
+    def lift(self) -> None:
+        (self.folders[0] / "cpu.max").write_text(f"max {PERIOD_US}")
+
+    def close(self) -> None:
+        super().close()
+        if self._switched:
+            with contextlib.suppress(OSError):  # somebody else uses it by now
+                self._switch.write_text("-cpu")
+
+
+def make_group() -> Group:
+    """One of the version that has the cpu controller here. UsageError where none has, or where we
+    may not."""
+    first = next(_mounts("cgroup", "cpu"), None)
+    if first is not None:
+        _remove_stale(first)
+        return GroupV1(first)
+    for root in _mounts("cgroup2"):
+        with contextlib.suppress(OSError):
+            if "cpu" in (root / "cgroup.controllers").read_text().split():
+                _remove_stale(root)
+                return GroupV2(root)
+    raise UsageError("no quota: no cgroup here has the cpu controller")
+
+
+def quota_us(percent: float) -> int:
+    """Microseconds of each period."""
+    return round(PERIOD_US * percent / 100)
+
+
+def _name() -> str:
+    return f"{_PREFIX}{os.getpid()}"
+
+
+def _mounts(kind: str, option: str = "") -> Iterator[Path]:
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, where, what, options, *_ = line.split()
+        if what == kind and (not option or option in options.split(",")):
+            yield Path(where)
+
+
+def _remove_stale(root: Path) -> None:
+    """Those of benches that were killed."""
+    for folder in root.glob(f"{_PREFIX}*"):
+        pid = re.fullmatch(r"[0-9]+", folder.name[len(_PREFIX) :])
+        if pid is not None and not Path(f"/proc/{pid[0]}").exists():
+            with contextlib.suppress(OSError):
+                folder.rmdir()
