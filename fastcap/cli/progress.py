@@ -52,10 +52,54 @@ class _Bar:
             self.bar.stop()
 
 
+class _Steps:
+    """Of minutes each. Drawn when a step begins, by nobody else: whoever starts processes meanwhile
+    has one thread."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self.bar = Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+            transient=True,
+            auto_refresh=False,
+        )
+        self.bar.start()
+        self.task = self.bar.add_task("")
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        self.bar.update(self.task, completed=done, total=total, description=what, refresh=True)
+
+
+@contextmanager
+def steps_bar() -> Iterator[_Steps | None]:
+    """Yields what is called with the steps that are done, of how many, and which one begins."""
+    if not _is_seen():
+        yield None
+        return
+    steps = _Steps()
+    try:
+        yield steps
+    finally:
+        steps.bar.stop()
+        sys.stderr.flush()
+
+
 @contextmanager
 def progress_bar() -> Iterator[_Bar | None]:
     """Yields what `filter_files` takes as `progress`: None where nobody would see a bar."""
-    if not os.isatty(2) or os.environ.get("TERM") == "dumb":
+    if not _is_seen():
         yield None
         return
     bar = _Bar()
@@ -64,3 +108,7 @@ def progress_bar() -> Iterator[_Bar | None]:
     finally:
         bar.close()
         sys.stderr.flush()
+
+
+def _is_seen() -> bool:
+    return os.isatty(2) and os.environ.get("TERM") != "dumb"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from fastcap.cli.bench.capture import capture
 from fastcap.cli.bench.disk import disk
 from fastcap.cli.bench.filter import filter_
 from fastcap.cli.bench.plan import plan
@@ -20,5 +21,5 @@ def command() -> None:
     """
 
 
-for _command in (plan, disk, filter_):
+for _command in (plan, capture, disk, filter_):
     command.add_command(_command)

@@ -1,0 +1,346 @@
+"""What a comparison of captures says: tables, notes, charts, and all its runs for JSON."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fastcap.bench.charts import Bar, BarGroup, Bars, Lines, Series
+from fastcap.bench.comparison import RATE, Comparison, Plan, Result, Spread, told
+from fastcap.bench.limits import LEAST_SHARE, SEARCHES, Limit
+from fastcap.bench.report import Figure, Figures, Grid, number
+from fastcap.bench.runs import MIX, Case, Run, Settings
+
+_MEGA = 1e6
+_RING_BYTES = 168  # of fastcap's ring, for a frame of which 80 bytes are kept (csrc/ring.h)
+_FASTEST = 0.95  # of the rate that was asked for; a load that reached less is told
+
+
+def title(comparison: Comparison) -> str:
+    plan = comparison.plan
+    tools = list(dict.fromkeys(result.tool for result in comparison.results))
+    kept = ", ".join(str(snaplen) if snaplen else "all" for snaplen in plan.snaplens)
+    rounds = f"{plan.rounds} rounds" if plan.rounds > 1 else "one round"
+    return f"{', '.join(tools)}: {rounds} under the same load, {kept} bytes of a frame kept"
+
+
+# ---- Tables -----------------------------------------------------------------------------------
+
+
+def tables(comparison: Comparison) -> list[Figures | Grid]:
+    plan = comparison.plan
+    found: list[Figures | Grid] = [
+        Grid("results", "tool", [(one.tool, _figures(plan, one)) for one in comparison.results]),
+        Grid("cost", "processor time", list(_cost(comparison))),
+    ]
+    if comparison.limits:
+        rows = [(limit.tool, _limit_figures(plan, limit)) for limit in comparison.limits]
+        what = (
+            "highest rate without a loss" if plan.limit == RATE else "lowest quota without a loss"
+        )
+        found.append(Grid("limits", what, rows))
+    return found
+
+
+def _figures(plan: Plan, result: Result) -> list[Figure]:
+    run = _middle(result.runs)
+    lost, cpu = result.lost_percent, result.cpu_ns
+    worst = max((one.unclaimed for one in result.runs), key=abs)
+    return [
+        *_case_figures(plan, result.case),
+        Figure("offered", "offered", run.offered),
+        Figure("offered_per_second", "a second", round(run.rate)),
+        Figure("written", "written", run.written),
+        Figure("lost", "lost", run.lost),
+        Figure("lost_percent", "lost", round(lost.median, 4), "%"),
+        *_spread_figures("lost_percent", lost, 4, "%"),
+        Figure("claimed_lost", "says", run.claimed),
+        Figure("lost_unclaimed", "not told", worst),
+        Figure("cpu_ns", "a frame", None if cpu is None else round(cpu.median, 1), "ns"),
+        *_spread_figures("cpu_ns", cpu, 1, "ns"),
+        Figure("stall_ms", "stall", round(1000 * max(one.stall_s for one in result.runs)), "ms"),
+        Figure("written_bytes", "files", run.bytes,
+               shown=f"{number(round(run.bytes / _MEGA, 1))} MB"),
+        Figure("duplicates", "", run.duplicates),
+        Figure("cable_lost", "", run.cable_lost),
+        Figure("rounds", "", len(result.runs)),
+    ]  # fmt: skip
+
+
+def _case_figures(plan: Plan, case: Case) -> list[Figure]:
+    """What is the same in all rows is in JSON alone."""
+    rate = case.rate or None
+    quotas, snaplens = set(plan.quotas), set(plan.snaplens)
+    return [
+        Figure("size", "bytes", case.size),
+        Figure("snaplen", "kept" if len(snaplens) > 1 else "", case.snaplen),
+        Figure("rate_asked", "asked", rate, shown=number(rate) if rate else "max"),
+        Figure("quota_percent", "processor" if quotas != {None} else "", case.quota,
+               shown="all" if case.quota is None else f"{case.quota:g} %"),
+    ]  # fmt: skip
+
+
+def _spread_figures(name: str, spread: Spread | None, digits: int, unit: str) -> list[Figure]:
+    low, high = (None, None) if spread is None else (round(value, digits) for value in spread[1:])
+    shown = "?" if spread is None else f"{number(low)} – {number(high)} {unit}"
+    return [
+        Figure(f"{name}_low", "spread", low, unit, shown=shown),
+        Figure(f"{name}_high", "", high),
+    ]
+
+
+def _middle(runs: Sequence[Run]) -> Run:
+    """The one of which the loss is the median, or just below it."""
+    return sorted(runs, key=lambda run: run.lost_percent)[(len(runs) - 1) // 2]
+
+
+def _cost(comparison: Comparison) -> Iterable[tuple[str, list[Figure]]]:
+    """Of each tool over all cases: those in which it has all there is of a processor, if any."""
+    results = [one for one in comparison.results if one.case.quota is None] or comparison.results
+    by_tool: dict[str, list[float]] = {}
+    for one in results:
+        known = [run.cpu_ns for run in one.runs if run.cpu_ns is not None]
+        by_tool.setdefault(one.tool, []).extend(known)
+    medians = {name: statistics.median(known) for name, known in by_tool.items() if known}
+    least = min(medians.values(), default=0.0)
+    for name in sorted(medians, key=lambda name: medians[name]):
+        known, median = by_tool[name], medians[name]
+        yield (
+            name,
+            [
+                Figure("cpu_ns", "a frame, median", round(median, 1), "ns"),
+                Figure("cpu_ns_least", "least", round(min(known), 1), "ns"),
+                Figure("cpu_ns_most", "most", round(max(known), 1), "ns"),
+                Figure(
+                    "frames_per_processor_second", "a processor carries", round(1e9 / median), "/s"
+                ),
+                Figure("times", "times the cheapest", round(median / least, 2)),
+            ],
+        )
+
+
+def _limit_figures(plan: Plan, limit: Limit) -> list[Figure]:
+    unit = "/s" if plan.limit == RATE else "%"
+    digits = 0 if plan.limit == RATE else 2
+    median = limit.median
+    bound = "" if not limit.unlimited else "≥ " if plan.limit == RATE else "≤ "
+    shown = "none" if median is None else f"{bound}{number(round(median, digits))} {unit}"
+    case = [one for one in _case_figures(plan, limit.case)
+            if one.name != ("rate_asked" if plan.limit == RATE else "quota_percent")]  # fmt: skip
+    name = "frames_per_second" if plan.limit == RATE else "quota_percent"
+    return [
+        *case,
+        Figure(name, "median", None if median is None else round(median, digits), unit,
+               shown=shown),
+        Figure(f"{name}_least", "least", _round(min(limit.known, default=None), digits), unit),
+        Figure(f"{name}_most", "most", _round(max(limit.known, default=None), digits), unit),
+        Figure("searches", "searches", len(limit.found)),
+        Figure("unlimited", "", "yes" if limit.unlimited else "no"),
+    ]  # fmt: skip
+
+
+def _round(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+# ---- Notes ------------------------------------------------------------------------------------
+
+
+def notes(comparison: Comparison) -> list[str]:
+    return [
+        *_lies(comparison),
+        *(f"left out: {what}" for what in comparison.left_out),
+        *_slow(comparison),
+        *_meanings(comparison),
+        *(f"{name}: {command}" for name, command in comparison.commands.items()),
+    ]
+
+
+def _lies(comparison: Comparison) -> Iterable[str]:
+    """The worst round of each tool that does not say what it lost."""
+    worst: dict[str, Run] = {}
+    for run in (run for result in comparison.results for run in result.runs):
+        if abs(run.unclaimed) > (abs(worst[run.tool].unclaimed) if run.tool in worst else 0):
+            worst[run.tool] = run
+    for name, run in worst.items():
+        yield (
+            f"{name} DOES NOT TELL THE TRUTH: {run.lost:,} of {run.offered:,} frames are not in "
+            f"its files, and it says that it lost {run.claimed:,} ({told(run.case)})"
+        )
+
+
+def _slow(comparison: Comparison) -> Iterable[str]:
+    slow = [
+        run
+        for result in comparison.results
+        for run in result.runs
+        if run.case.rate and run.rate < _FASTEST * run.case.rate
+    ]
+    if slow:
+        least = min(slow, key=lambda run: run.rate / run.case.rate)
+        yield (
+            f"{len(slow)} loads did not reach the rate that was asked for, the slowest "
+            f"{least.rate:,.0f} of {least.case.rate:,.0f} frames/s: this machine sends no faster "
+            "just then"
+        )
+
+
+def _meanings(comparison: Comparison) -> Iterable[str]:
+    plan, settings, ports = comparison.plan, comparison.settings, comparison.ports
+    where = "a veth pair" if comparison.own else f"{ports.tx} (sends) and {ports.rx} (captured)"
+    lasts = f"{settings.seconds:g} s" + (
+        f" or {settings.frames:,} frames" if settings.frames else ""
+    )
+    yield (
+        f"over {where}, {lasts} at a time, ring {settings.ring >> 20} MiB, files of "
+        f"{settings.file_size / _MEGA:,.0f} MB; fastcap has {settings.buffer >> 20} MiB of buffer "
+        "behind its ring, the others have none"
+    )
+    yield (
+        "bytes are of a frame on the wire, its FCS included; lost is what was offered and is in no "
+        "file, counted by serial number; says is what the tool says itself, not told the "
+        "difference in the worst round"
+    )
+    if plan.rounds > 1:
+        yield (
+            "figures are of the round in the middle; spread is where that of another such bench is "
+            "expected: from the least to the most of the rounds, as much again on both sides, and "
+            "1 % of loss at least"
+        )
+    yield (
+        "a frame's time is the processor time of the tool's own threads; the kernel's work of "
+        "receiving it is not in it; a stall is the longest time in which its files did not grow "
+        "while frames came, and between two writes of 4 MiB that is most of it at low rates"
+    )
+    if plan.limit is not None:
+        least = f"{LEAST_SHARE:.0%}" if plan.limit == RATE else "1 %"
+        yield (
+            f"limits: {SEARCHES} searches by halving, down to {least}; what is lost only now and "
+            "then makes them differ"
+        )
+
+
+# ---- Charts -----------------------------------------------------------------------------------
+
+
+def charts(comparison: Comparison) -> list[Lines | Bars]:
+    plan, settings = comparison.plan, comparison.settings
+    found: list[Lines | Bars] = []
+    if len(plan.rates) > 1:
+        found += _loss_charts(plan, comparison)
+    found.append(_cost_chart(comparison))
+    found += _waiting_charts(plan, settings, comparison)
+    return found
+
+
+def _loss_charts(plan: Plan, comparison: Comparison) -> Iterable[Lines]:
+    """One for each size, snaplen and quota."""
+    for place, case in enumerate(dict.fromkeys(one._replace(rate=0.0) for one in plan.cases())):
+        series = [
+            _loss_series(tool, several)
+            for tool, several in _by_tool(comparison.results, case).items()
+        ]
+        if series:
+            yield Lines(
+                f"loss_{place + 1}", f"Lost, {_what(plan, case)}", "frames offered a second",
+                "% lost", series, logarithmic=True,
+            )  # fmt: skip
+
+
+def _loss_series(tool: str, results: Sequence[Result]) -> Series:
+    points = sorted(
+        (_middle(result.runs).rate, result.lost_percent.median, result.runs) for result in results
+    )
+    return Series(
+        tool,
+        [(rate, round(lost, 4)) for rate, lost, _ in points],
+        [
+            (min(run.lost_percent for run in runs), max(run.lost_percent for run in runs))
+            for _, _, runs in points
+        ],
+    )
+
+
+def _by_tool(results: Sequence[Result], case: Case) -> dict[str, list[Result]]:
+    """Those of a case, whatever the rate."""
+    found: dict[str, list[Result]] = {}
+    for result in results:
+        if result.case._replace(rate=0.0) == case:
+            found.setdefault(result.tool, []).append(result)
+    return found
+
+
+def _what(plan: Plan, case: Case) -> str:
+    parts = ["a mix of sizes" if case.size == MIX else f"frames of {case.size} bytes"]
+    if len(plan.snaplens) > 1:
+        parts.append(f"{case.snaplen or 'all'} kept")
+    if case.quota is not None:
+        parts.append(f"{case.quota:g} % of a processor")
+    return ", ".join(parts)
+
+
+def _cost_chart(comparison: Comparison) -> Bars:
+    bars = []
+    for tool, figures in _cost(comparison):
+        by_name = {figure.name: figure.value for figure in figures}
+        numbers = [by_name[name] for name in ("cpu_ns", "cpu_ns_least", "cpu_ns_most")]
+        bars.append(Bar(tool, *numbers))  # type: ignore[arg-type]
+    note = "the tool's own threads; least and most of all rounds and cases"
+    return Bars("cost", "Processor time a frame", "ns", [BarGroup("", bars)], note)
+
+
+def _waiting_charts(plan: Plan, settings: Settings, comparison: Comparison) -> Iterable[Lines]:
+    """Of the hardest load, without a quota and under the least."""
+    fastest = 0.0 if 0.0 in plan.rates else max(plan.rates)
+    quotas = [quota for quota in plan.quotas if quota is not None]
+    hardest = [None] if None in plan.quotas else []
+    for quota in [*hardest, *([min(quotas)] if quotas else [])]:
+        case = Case(plan.sizes[0], fastest, plan.snaplens[0], quota)
+        chosen = [one for one in comparison.results if one.case == case]
+        if not chosen:
+            continue
+        series = [_waiting_series(one.tool, _middle(one.runs)) for one in chosen]
+        yield Lines(
+            "waiting" if quota is None else "waiting_quota",
+            f"Offered and in no file, {told(case)}",
+            "seconds since the first frame", "frames in ring and buffers, or lost", series,
+            note=f"{settings.ring >> 20} MiB of ring hold about {settings.ring // _RING_BYTES:,} "
+            "frames of which 80 bytes are kept; what never comes down is lost",
+            marked="files did not grow while frames came",
+        )  # fmt: skip
+
+
+def _waiting_series(tool: str, run: Run) -> Series:
+    timeline = run.timeline
+    points = list(zip(timeline.seconds, map(float, timeline.waiting), strict=True))
+    return Series(tool, points, marks=timeline.stalls)
+
+
+# ---- JSON -------------------------------------------------------------------------------------
+
+
+def more(comparison: Comparison) -> dict[str, Any]:
+    """Every run, the settings, what was left out."""
+    ports = comparison.ports
+    return {
+        "runs": [_run(run, at) for one in comparison.results for at, run in enumerate(one.runs)],
+        "settings": {
+            **comparison.settings._asdict(),
+            **ports._asdict(),
+            "own_network": comparison.own,
+        },
+        "left_out": list(comparison.left_out),
+        "limit_searched": comparison.plan.limit,
+        "searches": [
+            {"tool": limit.tool, **limit.case._asdict(), "found": list(limit.found)}
+            for limit in comparison.limits
+        ],
+        "commands": comparison.commands,
+    }
+
+
+def _run(run: Run, place: int) -> dict[str, Any]:
+    told = {**run._asdict(), **run.case._asdict(), "round": place + 1, "lost": run.lost}
+    del told["case"], told["timeline"]
+    return told

@@ -1,0 +1,226 @@
+"""Tools in turns under the same loads, round after round, and what that says of each."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from fastcap.bench.alone import alone
+from fastcap.bench.folder import left_by_others
+from fastcap.bench.groups import make_group
+from fastcap.bench.limits import Limit, highest_rate, lowest_quota, runs_at_most
+from fastcap.bench.link import Ports, open_link
+from fastcap.bench.runs import Case, Run, Runner, Settings, frames_of, request
+from fastcap.bench.stops import heeded
+from fastcap.bench.tools import Tool, ToolError, installed, tool
+from fastcap.errors import UsageError
+
+RATE, QUOTA = "rate", "quota"  # what a limit is searched of
+_LEAST_SPREAD_PERCENT = 1.0  # of loss
+_A_RUN = 3.5  # seconds besides the sending: a tool begins, is done, ends
+_MORE_UNDER_QUOTA = 4.0
+
+Progress = Callable[[int, int, str], None]
+
+
+class Plan(NamedTuple):
+    """All of it with all of it: each size at each rate (0: as fast as they can be sent) with each
+    snaplen under each quota (None: without), `rounds` times. `limit`, RATE or QUOTA, is searched
+    besides."""
+
+    tools: Sequence[str]
+    sizes: Sequence[str]
+    rates: Sequence[float]
+    snaplens: Sequence[int]
+    quotas: Sequence[float | None]
+    rounds: int
+    limit: str | None
+
+    def cases(self) -> list[Case]:
+        return [
+            Case(size, rate, snaplen, quota)
+            for size in self.sizes
+            for snaplen in self.snaplens
+            for quota in self.quotas
+            for rate in self.rates
+        ]
+
+    def limit_cases(self) -> list[Case]:
+        """Those of which a limit is searched: without what is searched."""
+        if self.limit is None:
+            return []
+        if self.limit == RATE:
+            return list(dict.fromkeys(case._replace(rate=0.0) for case in self.cases()))
+        return list(dict.fromkeys(case._replace(quota=None) for case in self.cases()))
+
+    def runs(self) -> int:
+        """At most."""
+        searches = len(self.limit_cases()) * runs_at_most()
+        return len(self.tools) * (len(self.cases()) * self.rounds + searches)
+
+    def seconds(self, settings: Settings) -> float:
+        """About. A tool that has a part of a processor takes as long as it takes."""
+        quotas = sum(case.quota is not None for case in self.cases()) / len(self.cases())
+        return self.runs() * (settings.seconds + _A_RUN + _MORE_UNDER_QUOTA * quotas)
+
+
+class Result(NamedTuple):
+    """What the rounds of one tool in one case gave."""
+
+    tool: str
+    case: Case
+    runs: Sequence[Run]
+
+    def median(self, of: Callable[[Run], float]) -> float:
+        return statistics.median(map(of, self.runs))
+
+    @property
+    def lost_percent(self) -> Spread:
+        spread = Spread.of([run.lost_percent for run in self.runs])
+        least = max(0.0, min(spread.low, spread.median - _LEAST_SPREAD_PERCENT))
+        most = min(100.0, max(spread.high, spread.median + _LEAST_SPREAD_PERCENT))
+        return Spread(spread.median, least, most)
+
+    @property
+    def cpu_ns(self) -> Spread | None:
+        """None where a round wrote nothing."""
+        known = [run.cpu_ns for run in self.runs if run.cpu_ns is not None]
+        return Spread.of(known) if len(known) == len(self.runs) else None
+
+
+class Spread(NamedTuple):
+    """A median, and where that of another such bench is expected: between the least and the most of
+    the rounds, and as much again on either side."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        least, most = min(values), max(values)
+        range_ = most - least
+        return cls(statistics.median(values), max(0.0, least - range_), most + range_)
+
+
+class Comparison(NamedTuple):
+    """`plan` is what was done of the plan; `left_out` says what was asked for and could not be had;
+    `commands`, how each tool ran; `link`, what its ends were called, and whether it was ours."""
+
+    plan: Plan
+    settings: Settings
+    ports: Ports
+    own: bool
+    results: Sequence[Result]
+    limits: Sequence[Limit]
+    left_out: Sequence[str]
+    commands: dict[str, str]
+
+
+def compare(
+    plan: Plan, settings: Settings, ports: Ports | None, progress: Progress | None
+) -> Comparison:
+    """Tools take turns, so that a slow minute is everybody's. A peer that cannot be run is left
+    out, fastcap is not; neither is a quota where there can be none. Without `ports` on a cable of
+    our own, for which this process leaves its namespaces for good. Signals end it between two
+    looks, and nothing is left: KeyboardInterrupt, Interrupted. InputError, UsageError,
+    OutputError."""
+    with alone(), heeded() as heed, open_link(ports) as link:
+        left_out = []
+        if plan.limit == QUOTA or any(quota is not None for quota in plan.quotas):
+            try:
+                make_group().close()
+            except UsageError as error:
+                plan, what = _without_quotas(plan, str(error))
+                left_out.append(what)
+        runner = Runner(settings, link, heed)
+        comparing = _Comparing(plan, runner, progress or (lambda *_: None), left_out)
+        comparison = comparing.all()
+    notes = left_by_others(settings.folder)
+    return comparison._replace(left_out=[*comparison.left_out, *notes])
+
+
+class _Comparing:
+    def __init__(self, plan: Plan, runner: Runner, progress: Progress, left_out: list[str]) -> None:
+        self.plan = plan
+        self.runner = runner
+        self.progress = progress
+        self.done = 0
+        self.left_out = left_out
+        self.tools = [name for name in plan.tools if installed(name)]
+        self.left_out += [f"{name}: not installed" for name in plan.tools if not installed(name)]
+        self.keeps_whole = any(self._how(name).keeps_whole for name in self.tools)
+
+    def _how(self, name: str) -> Tool:
+        runner = self.runner
+        asked = request(runner.settings, runner.link.rx, self.plan.snaplens[0])
+        return tool(name, asked, Path("DIR"))
+
+    def all(self) -> Comparison:
+        runs: dict[tuple[Case, str], list[Run]] = {}
+        for _ in range(self.plan.rounds):
+            for case in self.plan.cases():
+                for run in self._turns(case):
+                    runs.setdefault((case, run.tool), []).append(run)
+        results = [
+            Result(name, case, several)
+            for (case, name), several in runs.items()
+            if name in self.tools
+        ]
+        limits = [
+            limit
+            for case in self.plan.limit_cases()
+            for name in list(self.tools)
+            for limit in self._limit(name, case)
+        ]
+        commands = {name: self._how(name).command for name in self.tools}
+        link = self.runner.link
+        return Comparison(
+            self.plan, self.runner.settings, Ports(link.tx, link.rx), link.own, results, limits,
+            self.left_out, commands,
+        )  # fmt: skip
+
+    def _turns(self, case: Case) -> Iterator[Run]:
+        for name in list(self.tools):
+            try:
+                yield self._run(name, case)
+            except ToolError as error:
+                self._leave_out(name, error)
+
+    def _limit(self, name: str, case: Case) -> Iterator[Limit]:
+        search = highest_rate if self.plan.limit == RATE else lowest_quota
+        try:
+            yield search(name, case, lambda tried: self._run(name, tried))
+        except ToolError as error:
+            self._leave_out(name, error)
+
+    def _leave_out(self, name: str, error: ToolError) -> None:
+        if name == "fastcap":
+            raise error
+        self.tools.remove(name)
+        self.left_out.append(str(error))
+
+    def _run(self, name: str, case: Case) -> Run:
+        self.progress(self.done, self.plan.runs(), f"{name}, {told(case)}")
+        frames = frames_of(self.runner.settings, case, self.keeps_whole)
+        run = self.runner.run(name, case, frames)
+        self.done += 1
+        return run
+
+
+def told(case: Case) -> str:
+    """For people."""
+    size = "a mix of sizes" if case.size == "mix" else f"{case.size} bytes"
+    rate = f"{case.rate:,.0f} frames/s" if case.rate else "as fast as they go"
+    quota = "" if case.quota is None else f", {case.quota:.3g} % of a processor"
+    return f"{size}, {rate}{quota}"
+
+
+def _without_quotas(plan: Plan, problem: str) -> tuple[Plan, str]:
+    """The plan where there can be none, and what was left out. UsageError where nothing is left."""
+    if plan.limit == QUOTA or not any(quota is None for quota in plan.quotas):
+        raise UsageError(f"{problem}; --quotas none goes without")
+    asked = ", ".join(f"{quota:g}%" for quota in plan.quotas if quota is not None)
+    return plan._replace(quotas=(None,)), f"quotas of {asked}: {problem}"

@@ -1,0 +1,278 @@
+"""What a comparison of captures makes of its runs: limits, spreads, timelines, who lied."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastcap.bench import capture, comparison, groups
+from fastcap.bench.comparison import Comparison, Plan, Result, Spread
+from fastcap.bench.limits import SEARCHES, STEPS, highest_rate, lowest_quota, runs_at_most
+from fastcap.bench.link import Ports
+from fastcap.bench.runs import Case, Run, Settings
+from fastcap.bench.timeline import MOST_POINTS, Timeline
+from fastcap.bench.tools import ToolError
+from fastcap.errors import UsageError
+
+CASE = Case("64", 0.0, 80)
+NOTHING = Timeline([], [], [])
+FASTEST = 2_000_000.0
+
+
+def a_run(case: Case = CASE, tool: str = "tcpdump", **values: Any) -> Run:
+    """Of which nothing was lost, unless `values` say so."""
+    run = Run(
+        tool, case, offered=1000, rate=case.rate or FASTEST, written=1000, duplicates=0, claimed=0,
+        cpu_s=0.001, stall_s=0.01, bytes=76_000, cable_lost=0, timeline=NOTHING,
+    )  # fmt: skip
+    return run._replace(**values)
+
+
+# ---- Limits -----------------------------------------------------------------------------------
+
+
+def carries(rate: float) -> Callable[[Case], Run]:
+    """A tool that loses something above a rate."""
+    return lambda case: a_run(case, written=1000 if (case.rate or FASTEST) <= rate else 999)
+
+
+def test_the_highest_rate_is_found_as_near_as_halvings_go(rng: random.Random) -> None:
+    for _ in range(50):
+        limit = rng.uniform(FASTEST / 100, FASTEST * 0.99)
+        found = highest_rate("tcpdump", CASE, carries(limit))
+        assert len(found.found) == SEARCHES
+        assert not found.unlimited
+        for rate in found.known:
+            assert rate <= limit <= rate * 100 ** (1 / 2**STEPS) * 1.0001
+
+
+def test_a_tool_that_carries_all_that_can_be_sent_is_not_limited() -> None:
+    found = highest_rate("tcpdump", CASE, carries(FASTEST))
+    assert found.unlimited
+    assert found.median == FASTEST
+
+
+def test_a_tool_that_loses_at_the_lowest_rate_has_no_limit_that_is_known() -> None:
+    found = highest_rate("tcpdump", CASE, carries(FASTEST / 101))
+    assert found.found == (None,) * SEARCHES
+    assert found.median is None
+
+
+def test_the_rate_that_is_told_was_offered_not_asked_for() -> None:
+    slow = highest_rate(
+        "tcpdump", CASE, lambda case: carries(FASTEST / 2)(case)._replace(rate=case.rate * 0.9)
+    )
+    assert all(rate <= FASTEST / 2 * 0.9 for rate in slow.known)
+
+
+def test_the_lowest_quota_is_found(rng: random.Random) -> None:
+    for _ in range(50):
+        needs = rng.uniform(1.01, 99)
+
+        def attempt(case: Case, needs: float = needs) -> Run:
+            assert case.quota is not None
+            assert 0.99 <= case.quota <= 100.1
+            return a_run(case, written=1000 if case.quota >= needs else 0)
+
+        found = lowest_quota("fastcap", CASE, attempt)
+        for quota in found.known:
+            assert needs <= quota * 1.001
+            assert quota <= needs * 100 ** (1 / 2**STEPS) * 1.001
+
+
+def test_no_search_takes_more_runs_than_are_announced(rng: random.Random) -> None:
+    for search in (highest_rate, lowest_quota):
+        runs: list[Case] = []
+
+        def attempt(case: Case, runs: list[Case] = runs) -> Run:
+            runs.append(case)
+            return a_run(case, written=1000 - rng.randrange(2))
+
+        search("fastcap", CASE, attempt)
+        assert len(runs) <= runs_at_most()
+
+
+# ---- Spread -----------------------------------------------------------------------------------
+
+
+def test_the_spread_is_the_range_and_as_much_again_on_both_sides() -> None:
+    for values, spread in (
+        ([10, 12, 11], Spread(11, 8, 14)),
+        ([1, 5, 2], Spread(2, 0, 9)),  # nothing is below 0
+        ([7], Spread(7, 7, 7)),
+    ):
+        assert Spread.of(values) == spread
+
+
+def test_loss_has_a_spread_of_a_percent_at_least_and_stays_a_share() -> None:
+    none = Result("tcpdump", CASE, [a_run()] * 3)
+    assert none.lost_percent == Spread(0, 0, 1)
+    some = Result("tcpdump", CASE, [a_run(written=value) for value in (500, 400, 600)])
+    assert some.lost_percent == Spread(50, 20, 80)
+    most = Result("tcpdump", CASE, [a_run(written=value) for value in (10, 20, 400)])
+    assert most.lost_percent.high == 100
+
+
+# ---- Lies -------------------------------------------------------------------------------------
+
+
+def told_of(*runs: Run) -> Comparison:
+    results: dict[tuple[str, Case], list[Run]] = {}
+    for run in runs:
+        results.setdefault((run.tool, run.case), []).append(run)
+    plan = Plan(["tcpdump"], ["64"], [0.0], [80], [None], 1, None)
+    told = [Result(tool, case, several) for (tool, case), several in results.items()]
+    return Comparison(plan, Settings("/tmp"), Ports("a", "b"), True, told, [], [], {})
+
+
+def lies(*runs: Run) -> list[str]:
+    return [note for note in capture.notes(told_of(*runs)) if "DOES NOT TELL THE TRUTH" in note]
+
+
+def test_the_worst_round_of_a_tool_that_lies_is_told() -> None:
+    honest = a_run(written=900, claimed=100)
+    assert lies(honest, a_run(tool="dumpcap")) == []
+    (said,) = lies(honest, a_run(written=900, claimed=90), a_run(written=800, claimed=0), honest)
+    assert "200 of 1,000 frames are not in its files" in said
+    assert "it says that it lost 0" in said
+    (said,) = lies(a_run(claimed=5))  # nothing is missing
+    assert "it says that it lost 5" in said
+
+
+def test_both_of_two_liars_are_named() -> None:
+    said = lies(a_run(written=1, claimed=0), a_run(tool="dumpcap", written=999))
+    assert [note.split()[0] for note in said] == ["tcpdump", "dumpcap"]
+
+
+# ---- Timeline ---------------------------------------------------------------------------------
+
+
+def test_what_waits_is_what_came_and_is_in_no_file() -> None:
+    looks = [(0.0, 0, 24), (0.5, 100, 24), (1.0, 200, 7_624), (1.5, 200, 15_224)]
+    timeline = Timeline.of(looks, 200 / 15_224, 200)
+    assert timeline.seconds == [0.0, 0.5, 1.0, 1.5, 1.5]
+    assert timeline.waiting == [0, 100, 100, 0, 0]
+    assert timeline.stalls == [(0.0, 0.5)]
+
+
+def test_a_long_run_is_thinned_and_keeps_its_end() -> None:
+    looks = [(at / 100, at, 24 + at * 76) for at in range(100_000)]
+    timeline = Timeline.of(looks, 1 / 76, 100_000)
+    assert len(timeline.seconds) <= MOST_POINTS + 1
+    assert timeline.seconds[-1] == looks[-1][0]
+
+
+def test_files_that_stand_still_while_nothing_comes_are_no_stall() -> None:
+    looks = [
+        (0.0, 100, 24),
+        (1.0, 100, 24),
+        (2.0, 100, 7_624),
+        (3.0, 200, 7_624),
+        (4.0, 200, 9_000),
+    ]
+    assert Timeline.of(looks, 1 / 76, 200).stalls == [(2.0, 3.0)]
+
+
+# ---- Turns ------------------------------------------------------------------------------------
+
+
+class StandIn:
+    """A runner whose tools do as they are told."""
+
+    class link:  # noqa: N801 - as the runner's attribute is called
+        tx, rx, own = "fcload", "fcbench", True
+
+    def __init__(self, folder: Path, fails: str) -> None:
+        self.settings = Settings(str(folder))
+        self.fails = fails
+        self.runs: list[str] = []
+
+    def run(self, name: str, case: Case, frames: int) -> Run:
+        assert frames > 0
+        self.runs.append(name)
+        if name == self.fails:
+            raise ToolError(f"{name}: broken glass")
+        return a_run(case, tool=name)
+
+
+def compared(runner: StandIn, *tools: str, rounds: int = 2, limit: str | None = None) -> Comparison:
+    plan = Plan(tools, ["64"], [1000.0, 0.0], [80], [None], rounds, limit)
+    comparing = comparison._Comparing(plan, runner, lambda *_: None, [])  # type: ignore[arg-type]
+    return comparing.all()
+
+
+@pytest.fixture
+def all_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "installed", lambda _: True)
+
+
+def test_tools_take_turns_in_each_round(tmp_path: Path, all_installed: None) -> None:
+    runner = StandIn(tmp_path, "")
+    told = compared(runner, "fastcap", "tcpdump")
+    assert runner.runs == ["fastcap", "tcpdump"] * 4
+    assert [(one.tool, one.case.rate, len(one.runs)) for one in told.results] == [
+        ("fastcap", 1000, 2), ("tcpdump", 1000, 2), ("fastcap", 0, 2), ("tcpdump", 0, 2),
+    ]  # fmt: skip
+
+
+def test_a_peer_that_fails_is_left_out_once_and_fastcap_is_not(
+    tmp_path: Path, all_installed: None
+) -> None:
+    told = compared(StandIn(tmp_path, "dumpcap"), "fastcap", "dumpcap", limit="rate")
+    assert {one.tool for one in told.results} == {"fastcap"}
+    assert {one.tool for one in told.limits} == {"fastcap"}
+    assert told.left_out == ["dumpcap: broken glass"]
+    with pytest.raises(ToolError):
+        compared(StandIn(tmp_path, "fastcap"), "fastcap", "dumpcap")
+
+
+def test_without_quotas_the_rest_is_measured_unless_nothing_is_left() -> None:
+    plan = Plan(["fastcap"], ["64"], [0.0], [80], [None, 5.0, 2.0], 1, None)
+    left, what = comparison._without_quotas(plan, "no quota: no cgroup")
+    assert left.quotas == (None,)
+    assert what == "quotas of 5%, 2%: no quota: no cgroup"
+    for nothing in (plan._replace(quotas=[5.0]), plan._replace(limit="quota")):
+        with pytest.raises(UsageError):
+            comparison._without_quotas(nothing, "no quota")
+
+
+# ---- Control groups ---------------------------------------------------------------------------
+
+
+def test_a_group_of_version_2_is_made_limited_lifted_and_removed(tmp_path: Path) -> None:
+    """In a directory that looks like one, which says what is written."""
+    (tmp_path / "cgroup.subtree_control").write_text("memory")
+    group = groups.GroupV2(tmp_path)
+    (folder,) = group.folders
+    assert folder.is_dir()
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu"
+    group.adopt(4711)
+    assert (folder / "cgroup.procs").read_text() == "4711"
+    group.limit(5)
+    assert (folder / "cpu.max").read_text() == "5000 100000"
+    group.lift()
+    assert (folder / "cpu.max").read_text() == "max 100000"
+    for file in folder.iterdir():  # in the kernel's they are no files
+        file.unlink()
+    group.close()
+    assert not folder.exists()
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "-cpu"
+
+
+def test_a_group_of_version_1_is_limited_in_microseconds(tmp_path: Path) -> None:
+    group = groups.GroupV1(tmp_path)
+    group.limit(150)
+    (folder,) = group.folders
+    assert (folder / "cpu.cfs_period_us").read_text() == "100000"
+    assert (folder / "cpu.cfs_quota_us").read_text() == "150000"
+    group.lift()
+    assert (folder / "cpu.cfs_quota_us").read_text() == "-1"
+
+
+def test_where_no_group_may_be_made_that_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no quota: no cgroup .*nowhere"):
+        groups.GroupV1(tmp_path / "nowhere")
