@@ -6,6 +6,7 @@ import click
 
 from fastcap.cli.bench.capture import capture
 from fastcap.cli.bench.disk import disk
+from fastcap.cli.bench.drain import drain
 from fastcap.cli.bench.filter import filter_
 from fastcap.cli.bench.plan import plan
 
@@ -21,5 +22,5 @@ def command() -> None:
     """
 
 
-for _command in (plan, capture, disk, filter_):
+for _command in (plan, capture, drain, disk, filter_):
     command.add_command(_command)

@@ -1,0 +1,235 @@
+"""What a capture takes for a frame when it is the limit: each tool is stopped while frames fill its
+ring, then resumed, and the processor time that it takes until all are written is what is measured.
+
+No fast link is needed: nothing is sent meanwhile, so the kernel's half of the work is not in it.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fastcap.bench.alone import alone
+from fastcap.bench.charts import Bar, BarGroup, Bars
+from fastcap.bench.folder import left_by_others, own_folder
+from fastcap.bench.generator import Load
+from fastcap.bench.idle import until_idle
+from fastcap.bench.link import Link, Ports, open_link
+from fastcap.bench.processors import sender_runs_on, tools_run_on
+from fastcap.bench.report import Figure, Grid
+from fastcap.bench.runs import Settings, request
+from fastcap.bench.serials import read_serials
+from fastcap.bench.stops import Heed, heeded
+from fastcap.bench.tools import Process, Tool, ToolError, installed, running, tool
+
+LINE_RATE = 10**10 / (8 * (64 + 20))  # of 64-byte frames at 10 Gbit/s, a second: 14.88 million
+_LINE_NS = 1e9 / LINE_RATE  # 67.2
+_WARM_FRAMES = 100_000  # so that what happens once has happened
+_LEAST_NS = 0.5  # of a thread that is worth telling
+
+Progress = Callable[[int, int, str], None]
+
+
+class Question(NamedTuple):
+    """`size` in bytes on the wire, `frames` that fill the ring; 0: as many as surely fit."""
+
+    tools: Sequence[str]
+    size: int
+    snaplen: int
+    frames: int
+    rounds: int
+    settings: Settings
+
+
+class Drained(NamedTuple):
+    """`written` of the `offered` frames, those that the tool says it dropped are `claimed`. `ns` of
+    processor time a frame written, `threads` of each thread, the largest first."""
+
+    tool: str
+    offered: int
+    written: int
+    claimed: int
+    ns: float
+    threads: Sequence[float]
+
+
+class Comparison(NamedTuple):
+    question: Question
+    drained: dict[str, list[Drained]]
+    left_out: Sequence[str]
+    commands: dict[str, str]
+
+
+def frames_that_fit(ring: int, size: int) -> int:
+    """Of any tool's ring: the greediest keeps the whole frame, and up to 256 bytes with it; a
+    quarter of the ring is left.
+
+    >>> frames_that_fit(512 << 20, 300)
+    724155
+    """
+    return ring // 4 * 3 // (size + 256)
+
+
+def compare(question: Question, ports: Ports | None, progress: Progress | None) -> Comparison:
+    """As `fastcap.bench.comparison.compare`: turns, left out tools, signals, errors."""
+    say = progress or (lambda *_: None)
+    left_out = [f"{name}: not installed" for name in question.tools if not installed(name)]
+    tools = [name for name in question.tools if installed(name)]
+    drained: dict[str, list[Drained]] = {name: [] for name in tools}
+    commands: dict[str, str] = {}
+    with alone(), heeded() as heed, open_link(ports) as link:
+        drainer = _Drainer(question, link, heed)
+        for place in range(question.rounds):
+            for number, name in enumerate(list(drained)):
+                say(place * len(tools) + number, question.rounds * len(tools), name)
+                try:
+                    drained[name].append(drainer.drain(name))
+                except ToolError as error:
+                    if name == "fastcap":
+                        raise
+                    del drained[name]
+                    left_out.append(str(error))
+        for name in drained:
+            commands[name] = drainer.tool(name, Path("DIR")).command
+    left_out += left_by_others(question.settings.folder)
+    return Comparison(question, drained, left_out, commands)
+
+
+class _Drainer:
+    def __init__(self, question: Question, link: Link, heed: Heed) -> None:
+        self.question = question
+        self.link = link
+        self.heed = heed
+        self.number = os.getpid() & 0xFFFFFFFF
+
+    def tool(self, name: str, folder: Path) -> Tool:
+        asked = request(self.question.settings, self.link.rx, self.question.snaplen)
+        return tool(name, asked, folder)
+
+    def drain(self, name: str) -> Drained:
+        """ToolError where the tool fails, InputError where the load does."""
+        with own_folder(self.question.settings.folder) as folder:
+            return self._drain(self.tool(name, folder / "out"), folder)
+
+    def _drain(self, one: Tool, folder: Path) -> Drained:
+        settings = self.question.settings
+        with running(one, folder, tools_run_on(settings.threads)) as process:
+            process.wait_until_live(self.heed)
+            self.link.send(self._load(_WARM_FRAMES, self.number ^ 1), self.heed)
+            self._until_idle(process)
+            process.stop()
+            sent = self.link.send(self._load(self.question.frames, self.number), self.heed)
+            threads, before = process.thread_seconds(), process.seconds()
+            process.resume()
+            used = self._until_idle(process) - before
+            each = [now - threads.get(thread, 0.0)
+                    for thread, now in process.thread_seconds().items()]  # fmt: skip
+            claimed = process.end(self.heed)
+        paths = [path for path in process.paths() if path.stat().st_size > 0]
+        found = read_serials(paths, bench=self.number, sent=sent.by_thread)
+        if found.damage or found.never_sent or not found.distinct:
+            raise ToolError(f"{one.name}: its files are not what was sent: {found}")
+        ns = 1e9 / found.distinct
+        told = sorted((ns * seconds for seconds in each), reverse=True)
+        return Drained(one.name, sent.frames, found.distinct, claimed, used * ns, told)
+
+    def _until_idle(self, process: Process) -> float:
+        def look() -> int:
+            self.heed()
+            return process.bytes()
+
+        return until_idle(process, look)
+
+    def _load(self, frames: int, number: int) -> Load:
+        threads = self.question.settings.threads
+        return Load(
+            self.link.tx, sizes=((self.question.size, 1),), bench=number, frames=frames,
+            threads=threads, cpus=sender_runs_on(threads),
+        )  # fmt: skip
+
+
+# ---- What it means ----------------------------------------------------------------------------
+
+
+def tables(comparison: Comparison) -> list[Grid]:
+    rows = [(name, _figures(several)) for name, several in comparison.drained.items()]
+    return [Grid("drain", "tool", rows)]
+
+
+def _figures(several: Sequence[Drained]) -> list[Figure]:
+    ns = statistics.median(one.ns for one in several)
+    middle = min(several, key=lambda one: abs(one.ns - ns))
+    threads = [each for each in middle.threads if each >= _LEAST_NS] or [middle.ns]
+    unclaimed = [one.offered - one.written - one.claimed for one in several]
+    return [
+        Figure("offered", "offered", middle.offered),
+        Figure("written", "written", middle.written),
+        Figure("claimed_lost", "says lost", middle.claimed),
+        Figure("lost_unclaimed", "not told", max(unclaimed, key=abs)),
+        Figure("cpu_ns", "a frame", round(ns, 1), "ns"),
+        Figure("cpu_ns_least", "least", round(min(one.ns for one in several), 1), "ns"),
+        Figure("cpu_ns_most", "most", round(max(one.ns for one in several), 1), "ns"),
+        Figure("threads_ns", "threads", " + ".join(f"{each:.1f}" for each in threads), "ns"),
+        Figure("slowest_thread_ns", "", round(threads[0], 1)),
+        Figure("frames_per_second", "carries", round(1e9 / threads[0]), "/s"),
+        Figure("line_rate_percent", "of 10G, 64 bytes", round(100 * _LINE_NS / threads[0], 1), "%"),
+    ]
+
+
+def notes(comparison: Comparison) -> list[str]:
+    question, settings = comparison.question, comparison.question.settings
+    return [
+        *(f"{one.tool} DOES NOT TELL THE TRUTH: {one.offered - one.written:,} of {one.offered:,} "
+          f"frames are not in its files, and it says that it lost {one.claimed:,}"
+          for one in _liars(comparison)),
+        *(f"left out: {what}" for what in comparison.left_out),
+        f"{question.frames:,} frames of {question.size} bytes, {question.snaplen or 'all'} kept, "
+        f"in a ring of {settings.ring >> 20} MiB, while the tool was stopped; {question.rounds} "
+        "rounds in turns; nothing was sent while they were written",
+        f"a tool carries what its slowest thread does, if each thread has a processor; 64-byte "
+        f"frames at 10 Gbit/s are {LINE_RATE:,.0f} a second, one every {_LINE_NS:.1f} ns; the "
+        "kernel's work of receiving them is not in any figure here, and takes processors too",
+        *(f"{name}: {command}" for name, command in comparison.commands.items()),
+    ]  # fmt: skip
+
+
+def _liars(comparison: Comparison) -> list[Drained]:
+    """The worst round of each tool that does not say what it lost."""
+    found = []
+    for several in comparison.drained.values():
+        worst = max(several, key=lambda one: abs(one.offered - one.written - one.claimed))
+        if worst.offered - worst.written != worst.claimed:
+            found.append(worst)
+    return found
+
+
+def title(comparison: Comparison) -> str:
+    question = comparison.question
+    return (
+        f"{', '.join(comparison.drained)}: a ring drained, {question.size} bytes on the wire, "
+        f"{question.snaplen or 'all'} kept"
+    )
+
+
+def charts(comparison: Comparison) -> list[Bars]:
+    bars = []
+    for name, several in comparison.drained.items():
+        values = [round(one.ns, 1) for one in several]
+        bars.append(Bar(name, round(statistics.median(values), 1), min(values), max(values)))
+    note = f"line rate of 10 Gbit/s with 64-byte frames leaves {_LINE_NS:.1f} ns a frame"
+    return [Bars("cost", "Processor time a frame, all threads", "ns", [BarGroup("", bars)], note)]
+
+
+def more(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "runs": [
+            {**one._asdict(), "round": place + 1}
+            for several in comparison.drained.values()
+            for place, one in enumerate(several)
+        ],
+        "left_out": list(comparison.left_out),
+        "commands": comparison.commands,
+    }
