@@ -350,7 +350,9 @@ def test_where_a_page_cannot_be_written_nothing_is_measured(tmp_path: Path) -> N
     ]:
         done = bench(*filtered, "--html", tmp_path / name, status=status, timeout=60)
         assert says in done.stderr
-    assert "a page is a file" in bench(*filtered, "--html", "-", status=2, timeout=60).stderr
+    for name in ("-", "/dev/null", "/dev/stdout"):
+        done = bench(*filtered, "--html", name, status=2, timeout=60)
+        assert "a page is a file" in done.stderr
     assert "--force is for --html" in bench(*filtered, "--force", status=2, timeout=60).stderr
 
 

@@ -74,13 +74,9 @@ class _Drawing(NamedTuple):
 def check(path: str, force: bool) -> None:
     """Before anything is measured: UsageError for what is no file, and where plotly is missing;
     OutputError where it exists or could not be written."""
-    if path == STANDARD_OUTPUT or path.startswith("/dev/"):
-        raise UsageError(f"--html {path}: a page is a file; name one")
-    target = resolve(path, (), series=False, force=force)
-    if target.in_place:
-        raise UsageError(f"--html {path}: a page is a file; name one")
+    target = _target(path, force)
     try:
-        with tempfile.TemporaryFile(dir=os.path.dirname(target.name) or "."):
+        with tempfile.TemporaryFile(dir=os.path.dirname(target) or "."):
             pass
     except OSError as error:
         raise refusal(path, error) from error
@@ -92,7 +88,7 @@ def check(path: str, force: bool) -> None:
 
 def write(path: str, report: Report, force: bool) -> int:
     """How many bytes it has. It has its name when it is complete."""
-    target = resolve(path, (), series=False, force=force).name
+    target = _target(path, force)
     # names of files may hold surrogates, which UTF-8 has not
     content = as_page(report).encode("utf-8", "backslashreplace")
     hidden = f".fastcap-{os.getpid()}-{os.urandom(4).hex()}.html"
@@ -107,6 +103,16 @@ def write(path: str, report: Report, force: bool) -> int:
         with contextlib.suppress(OSError):  # it has its name, mostly
             os.unlink(temporary)
     return len(content)
+
+
+def _target(path: str, force: bool) -> str:
+    """Behind links. It is a file, or not there."""
+    other = os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+    if path != STANDARD_OUTPUT and not other:
+        target = resolve(path, (), series=False, force=force)
+        if not target.in_place:
+            return target.name
+    raise UsageError(f"--html {path}: a page is a file; name one")
 
 
 # ---- The page ---------------------------------------------------------------------------------
