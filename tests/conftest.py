@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,3 +69,12 @@ def sockets() -> Iterator[KernelFilters]:
 def faults(tmp_path_factory: pytest.TempPathFactory) -> Faults:
     """Runs programs whose file operations fail."""
     return Faults(tmp_path_factory.mktemp("faults"))
+
+
+@pytest.fixture
+def only_bench() -> Iterator[None]:
+    """Two benches of one network namespace refuse each other, and tests run side by side."""
+    path = os.path.join(tempfile.gettempdir(), f"fastcap-bench-tests-{os.getuid()}.lock")
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

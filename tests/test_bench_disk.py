@@ -25,6 +25,8 @@ from tests.benching import BENCH, assert_shows, bench, tables_of, told
 from tests.faults.harness import Fault, Faults, Kind
 from tests.live.disks import mounted, small
 
+pytestmark = pytest.mark.usefixtures("only_bench")
+
 SHORT = ["--seconds", "0.3", "--size", "32M"]
 MIB = 1 << 20
 

@@ -16,6 +16,8 @@ from tests.benching import assert_shows, bench, tables_of, told
 from tests.conftest import needs
 from tests.pcaps import Frame
 
+pytestmark = pytest.mark.usefixtures("only_bench")
+
 SMALL = ["--size", "2M", "--runs", "1"]
 
 

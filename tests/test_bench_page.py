@@ -21,6 +21,8 @@ from tests.browser import Browser, browser
 from tests.conftest import needs
 from tests.pages import HOSTILE, comparison, hostile
 
+pytestmark = pytest.mark.usefixtures("only_bench")
+
 PLAN = ("plan", "--pps", "1000")
 REPORTS = {"comparison": comparison, "hostile": hostile}
 

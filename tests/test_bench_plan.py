@@ -12,6 +12,8 @@ from fastcap.bench.plan import FilterCost, Question, notes, tables
 from fastcap.bench.report import Figure, Figures, Grid, Report
 from tests.benching import assert_shows, bench, tables_of, told
 
+pytestmark = pytest.mark.usefixtures("only_bench")
+
 COST = FilterCost(ns=8.0, frames=1000, captured=80, runs=3, engine="jit")
 ISSUE = "--rate 10G --frame 512 --snaplen 80 --days 30 --hit 1%".split()
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fastcap.bench.alone import alone
 from fastcap.bench.folder import left_by_others
 from fastcap.bench.groups import make_group
 from fastcap.bench.limits import Limit, highest_rate, lowest_quota, runs_at_most
@@ -127,7 +126,7 @@ def compare(
     our own, for which this process leaves its namespaces for good. Signals end it between two
     looks, and nothing is left: KeyboardInterrupt, Interrupted. InputError, UsageError,
     OutputError."""
-    with alone(), heeded() as heed, open_link(ports) as link:
+    with heeded() as heed, open_link(ports) as link:
         left_out = []
         if plan.limit == QUOTA or any(quota is not None for quota in plan.quotas):
             try:

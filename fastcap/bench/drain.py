@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fastcap.bench.alone import alone
 from fastcap.bench.charts import Bar, BarGroup, Bars
 from fastcap.bench.folder import left_by_others, own_folder
 from fastcap.bench.generator import Load
@@ -80,7 +79,7 @@ def compare(question: Question, ports: Ports | None, progress: Progress | None) 
     tools = [name for name in question.tools if installed(name)]
     drained: dict[str, list[Drained]] = {name: [] for name in tools}
     commands: dict[str, str] = {}
-    with alone(), heeded() as heed, open_link(ports) as link:
+    with heeded() as heed, open_link(ports) as link:
         drainer = _Drainer(question, link, heed)
         for place in range(question.rounds):
             for number, name in enumerate(list(drained)):

@@ -200,6 +200,7 @@ def test_a_limit_is_searched_three_times(network: Network, tmp_path: Path) -> No
     assert limit["frames_per_second"] <= limit["frames_per_second_most"]
 
 
+@pytest.mark.usefixtures("only_bench")
 def test_an_ordinary_user_measures_and_is_told_what_was_left_out() -> None:
     nobody = bench_capture.as_nobody()
     with tempfile.TemporaryDirectory() as folder:  # pytest's own are private

@@ -163,6 +163,7 @@ def capture(
     in the files, whatever a tool says.
     """
     from fastcap.bench import capture as told
+    from fastcap.bench.alone import alone
     from fastcap.bench.comparison import Plan, compare
     from fastcap.bench.runs import Settings, check
 
@@ -176,7 +177,7 @@ def capture(
     minutes = max(1, round(plan.seconds(settings) / 60))
     say(f"{plan.runs():,} runs at most, about {minutes} minutes")
     say_ports(ports, sizes, rates)
-    with steps_bar() as progress:
+    with alone(), steps_bar() as progress:
         comparison = compare(plan, settings, ports, progress)
     print_report(
         told.title(comparison), told.tables(comparison), told.notes(comparison), *tools,

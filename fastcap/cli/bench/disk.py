@@ -62,10 +62,11 @@ def disk(
     own in PATH, which is removed at the end. Some of the disk always stays free.
     """
     from fastcap.bench import disk as measuring
+    from fastcap.bench.alone import alone
     from fastcap.bench.scratch import plan
 
     planned = plan(path, seconds, size, file_size)
-    with progress_bar() as progress:
+    with alone(), progress_bar() as progress:
         measured = measuring.measure(planned, progress)
     notes = [
         f"at most {planned.size >> 20:,} MiB were on the disk at once, in files of "

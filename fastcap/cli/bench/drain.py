@@ -105,6 +105,7 @@ def drain(
     until all are in files: so a slow link will do. All frames are counted, by number.
     """
     from fastcap.bench import drain as draining
+    from fastcap.bench.alone import alone
     from fastcap.bench.runs import Settings, check
 
     settings = Settings(
@@ -115,7 +116,7 @@ def drain(
     fit = draining.frames_that_fit(ring, frame)
     question = draining.Question(tools, frame, snaplen, frames or fit, rounds, settings)
     say_ports(ports, [str(frame)], [0.0])
-    with steps_bar() as progress:
+    with alone(), steps_bar() as progress:
         comparison = draining.compare(question, ports, progress)
     print_report(
         draining.title(comparison), draining.tables(comparison), draining.notes(comparison),

@@ -60,11 +60,12 @@ def filter_(
     Both only count. FILES are captures or directories of them; nothing is written beside them.
     """
     from fastcap.bench import offline
+    from fastcap.bench.alone import alone
     from fastcap.bench.traffic import HOST
 
     if files and (size is not None or snaplen is not None):
         raise UsageError("--size and --snaplen are of made-up frames; FILES are as they are")
-    with contextlib.ExitStack() as opened:
+    with alone(), contextlib.ExitStack() as opened:
         if files:
             source = offline.given(files)
             text = offline.a_host_of(source.paths[0]) if expression is None else expression

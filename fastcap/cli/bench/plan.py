@@ -116,6 +116,7 @@ def plan(
     Nothing else is: --disk-speed and --capture-ns take what was measured elsewhere.
     """
     from fastcap.bench import plan as planning
+    from fastcap.bench.alone import alone
     from fastcap.bench.machine import processors
     from fastcap.bench.traffic import HOST
 
@@ -125,7 +126,7 @@ def plan(
     )  # fmt: skip
     question.check()
     text = f"host {HOST}" if expression is None else expression
-    with temporary_files():
+    with alone(), temporary_files():
         cost = planning.measure_filter(question, text)
     per_second = planning.frames_per_second(question)
     title = f"{per_second:,.0f} frames a second of {question.frame} bytes, snaplen {snaplen}"
