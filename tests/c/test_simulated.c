@@ -8,6 +8,7 @@
 #include "simulated.h"
 
 #include <time.h>
+#include <unistd.h>
 
 enum { SECOND = 1000000000, MILLISECOND = 1000000, CHUNK = 65536 };
 
@@ -131,8 +132,11 @@ static void a_block_that_is_not_full_is_handed_over_in_the_end(void) {
     struct fc_simulated simulated = opened(80, 4096, 2);
     struct taken taken = {0};
     struct fc_simulated_limits limits = {.frames = 3};
+    uint64_t times = 0;
     fc_simulated_lend(&simulated, &taken.ring);
     CHECK_IS(fc_simulated_run(&simulated, &limits), FC_OK);
+    CHECK_IS(read(*taken.ring.wakes, &times, sizeof times), sizeof times);
+    CHECK_IS(times, 1);
     CHECK(take_block(&taken, 80, 0));
     CHECK_IS(taken.frames, 3);
     CHECK_IS(taken.timed_out, 1);
