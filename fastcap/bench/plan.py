@@ -262,7 +262,7 @@ def notes(question: Question, cost: FilterCost, processors: int) -> list[str]:
     if question.capture_ns is None:
         told.append(
             f"the capture's cost was not measured here: {ASSUMED_CAPTURE_NS} ns are of another "
-            "machine; --capture-ns takes yours"
+            "machine; fastcap bench ring measures yours, --capture-ns takes it"
         )
     reader = frames * (question.capture_ns or ASSUMED_CAPTURE_NS) / _GIGA
     if reader + frames * cost.ns / _GIGA > processors:

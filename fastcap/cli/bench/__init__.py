@@ -9,6 +9,7 @@ from fastcap.cli.bench.disk import disk
 from fastcap.cli.bench.drain import drain
 from fastcap.cli.bench.filter import filter_
 from fastcap.cli.bench.plan import plan
+from fastcap.cli.bench.ring import ring
 
 
 @click.group("bench", short_help="Measure what this machine can take.")
@@ -18,9 +19,10 @@ def command() -> None:
     \b
       fastcap bench plan --rate 10G --frame 512 --snaplen 80 --days 30 --hit 1%
       fastcap bench disk /data
+      fastcap bench ring --rate 14.88M
       fastcap bench filter --filter 'tcp port 443' net1.pcap
     """
 
 
-for _command in (plan, capture, drain, disk, filter_):
+for _command in (plan, capture, drain, ring, disk, filter_):
     command.add_command(_command)
