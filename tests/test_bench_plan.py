@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from fastcap.bench.plan import FilterCost, Question, notes, tables
+from fastcap.bench.plan import CaptureCost, FilterCost, Question, notes, tables
 from fastcap.bench.report import Figure, Figures, Grid, Report
 from tests.benching import assert_shows, bench, tables_of, told
 
 pytestmark = pytest.mark.usefixtures("only_bench")
 
+CAPTURE = CaptureCost(40, "--capture-ns")
 COST = FilterCost(ns=8.0, frames=1000, captured=80, runs=3, engine="jit")
 ISSUE = "--rate 10G --frame 512 --snaplen 80 --days 30 --hit 1%".split()
 
@@ -28,7 +29,7 @@ def question(**changes: Any) -> Question:
 
 
 def figures(asked: Question, cost: FilterCost = COST) -> dict[str, Any]:
-    return {row.name: row.value for table in tables(asked, cost) for row in table.rows}
+    return {row.name: row.value for table in tables(asked, cost, CAPTURE) for row in table.rows}
 
 
 def test_the_shortest_frames_of_10_gbit_are_14_880_952_a_second_every_67_2_ns() -> None:
@@ -84,24 +85,25 @@ def test_frames_a_second_may_be_given_and_tell_the_wire_that_they_need() -> None
 
 
 def test_what_was_not_measured_is_said_and_what_a_box_does_not_carry_too() -> None:
-    cheap = "\n".join(notes(question(), COST, 64))
+    cheap = "\n".join(notes(question(), COST, CAPTURE, 64))
     assert "capture's cost was not measured" not in cheap
     assert "disk was not measured" in cheap
     assert "does not carry" not in cheap
-    assumed = "\n".join(notes(question(capture_ns=None), COST, 64))
-    assert "capture's cost was not measured here" in assumed
-    rows = [row for table in tables(question(capture_ns=None), COST) for row in table.rows]
+    assumed = CaptureCost(45, "assumed, NOT measured here", False)
+    assert "capture's cost was not measured here" in "\n".join(notes(question(), COST, assumed, 64))
+    rows = [row for table in tables(question(), COST, assumed) for row in table.rows]
     assert [row.how for row in rows if row.name == "capture_ns"] == ["assumed, NOT measured here"]
-    slow = notes(question(capture_ns=500, disk_bytes=10**9), COST, 2)
+    slow = notes(question(disk_bytes=10**9), COST, CaptureCost(500, "--capture-ns"), 2)
     assert sum("does not carry that" in note for note in slow) == 2
 
 
-def test_the_command_measures_the_filter_and_shows_all_arithmetic(tmp_path: Path) -> None:
+def test_the_command_measures_filter_and_capture_and_shows_all_arithmetic(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     text = bench("plan", *ISSUE, "--filter", "udp", env=environment).stdout
     assert "10,000,000,000 bit/s / 4256 bits" in text
     assert "2,349,624 /s × 96 bytes" in text
-    assert "measured here: median of" in text
+    assert text.count("measured here: median of") == 2
+    assert "frames from a simulated ring" in text
     assert "filter: udp" in text
     assert "fastcap bench plan --rate 10G --frame 512" in text
     assert os.listdir(tmp_path) == []

@@ -27,6 +27,8 @@ from tests.conftest import needs
 from tests.faults.harness import Fault, Faults, Kind
 from tests.live.disks import small
 
+pytestmark = pytest.mark.usefixtures("only_bench")
+
 MIB = 1 << 20
 SMALL = ["--ring", "2M", "--buffer", "8M", "--size", "32M"]
 SHORT = ["--seconds", "0.2", "--runs", "1", *SMALL]

@@ -22,7 +22,8 @@ from fastcap._native.cancel import Cancel
 from fastcap._native.capture import NativeCapture
 from fastcap.bench import charts as drawn
 from fastcap.bench.report import Figure, Figures
-from fastcap.bench.scratch import CHUNK, PAUSE, Plan, Room, Scratch, heed, mib, scratch
+from fastcap.bench.scratch import CHUNK, PAUSE, Plan, Room, Scratch, mib, scratch
+from fastcap.bench.stops import end_as
 from fastcap.bench.traffic import RECORD_HEADER
 from fastcap.errors import OutputError
 from fastcap.formats.pcap import HEADER_SIZE
@@ -206,7 +207,7 @@ def _measure_in(own: Scratch, plan: Plan, progress: Callable[[int, int], None] |
         tell = progress or (lambda _done, _total: None)
         stop = own.wait(writer, feeder.stop, lambda: tell(len(feeder.ends) * CHUNK, 0))
         done = time.monotonic()
-    heed(stop)
+    end_as(stop)
     if rotation.error is not None:
         raise own.told_of(rotation.error)
     room = feeder.room

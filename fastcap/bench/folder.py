@@ -27,12 +27,12 @@ def own_folder(place: str) -> Iterator[Path]:
     try:
         yield Path(folder)
     finally:
-        left = remove(folder)
+        left = _remove(folder)
     if left:
         raise OutputError(f"{folder}: cannot be removed: {left}")
 
 
-def remove(folder: str) -> str:
+def _remove(folder: str) -> str:
     """Why it could not be. Tries again: a disk that failed once may work the next time."""
     why = ""
     for _ in range(_TRIES):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import statistics
+import sys
 import tempfile
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ PREAMBLE_AND_GAP = 20  # bytes on the wire before and behind each frame: 8 and 1
 FCS = 4  # bytes that end a frame on the wire, and are not captured
 SHORTEST = 64
 LONGEST = 9216 + 14 + 4 + FCS  # an MTU of 9,216 behind Ethernet's header and a VLAN tag
-ASSUMED_CAPTURE_NS = 45  # of reader, writer and finisher together; docs/benchmarking.md
+_ASSUMED_CAPTURE_NS = 45  # of reader, writer and finisher together, where it cannot be measured
 MOST_BITS = 10**13  # a second
 MOST_DAYS = 36_500.0
 MOST_SECONDS = 86_400.0
@@ -26,12 +27,15 @@ _RING_ALIGNMENT = 8
 _MEASURED_BYTES = 64 << 20
 _LEAST_RUNS, _MOST_RUNS = 3, 9
 _MEASURE_SECONDS = 1.0
+_CAPTURE_RUNS, _CAPTURE_SECONDS = 3, 0.3
+_CAPTURE_MEMORY = 64 << 20  # bytes of ring, and of buffer
+_CAPTURE_DISK = 512 << 20
 _GIGA = 1e9
 
 
 class Question(NamedTuple):
     """`bits` a second of the wire, or `pps` frames a second. Shares are 0 to 1. `file_bytes`,
-    `disk_bytes` a second (None: not known), `capture_ns` (None: assumed)."""
+    `disk_bytes` a second (None: not known), `capture_ns` (None: measured)."""
 
     bits: float | None
     pps: float | None
@@ -109,10 +113,43 @@ def measure_filter(question: Question, expression: str) -> FilterCost:
     return FilterCost(round(ns, 2), made.frames, captured, len(seconds), result.engine.name)
 
 
+class CaptureCost(NamedTuple):
+    """Of reader, writer and finisher of a capture together, without the kernel's work; and where
+    that number is from."""
+
+    ns: float
+    origin: str
+    is_known: bool = True
+
+
+def measure_capture(question: Question) -> CaptureCost:
+    """From a simulated ring into files in the temporary directory, for less than a second, where
+    the question does not say it. FastcapError; a signal ends it."""
+    if question.capture_ns is not None:
+        return CaptureCost(question.capture_ns, "--capture-ns")
+    if sys.platform != "linux":
+        return CaptureCost(_ASSUMED_CAPTURE_NS, "assumed, NOT measured here", False)
+    from fastcap.bench import ring, scratch
+
+    wire = min(question.frame, ring.LONGEST)
+    asked = ring.Question(((wire, 1),), question.captured, _CAPTURE_MEMORY, _CAPTURE_MEMORY, rate=0)
+    plan = scratch.plan(
+        tempfile.gettempdir(), _CAPTURE_SECONDS, None, None, most=_CAPTURE_DISK,
+        largest_file=_CAPTURE_DISK,
+    )  # fmt: skip
+    runs = ring.measure(asked, plan, _CAPTURE_RUNS).runs
+    ns = statistics.median(ring.cpu_ns(run) for run in runs)
+    written = sum(run.written for run in runs)
+    return CaptureCost(
+        round(ns, 2),
+        f"measured here: median of {len(runs)} runs, {written:,} frames from a simulated ring",
+    )
+
+
 # ---- Arithmetic -------------------------------------------------------------------------------
 
 
-def tables(question: Question, cost: FilterCost) -> list[Figures]:
+def tables(question: Question, cost: FilterCost, capture: CaptureCost) -> list[Figures]:
     """UsageError where the question makes no sense."""
     question.check()
     frames = frames_per_second(question)
@@ -122,7 +159,7 @@ def tables(question: Question, cost: FilterCost) -> list[Figures]:
         _files(question, frames, written),
         _disk(question, written),
         _memory(question, frames, written),
-        _cores(question, frames, cost),
+        _cores(frames, cost, capture),
     ]
 
 
@@ -232,25 +269,23 @@ def _memory(question: Question, frames: float, written: float) -> Figures:
     return Figures("memory", "memory", rows)
 
 
-def _cores(question: Question, frames: float, cost: FilterCost) -> Figures:
-    capture_ns = ASSUMED_CAPTURE_NS if question.capture_ns is None else question.capture_ns
-    origin = "assumed, NOT measured here" if question.capture_ns is None else "--capture-ns"
-    capture, filtering = frames * capture_ns / _GIGA, frames * cost.ns / _GIGA
+def _cores(frames: float, cost: FilterCost, capture: CaptureCost) -> Figures:
+    capturing, filtering = frames * capture.ns / _GIGA, frames * cost.ns / _GIGA
     rows = [
-        Figure("capture_ns", "capture, a frame", capture_ns, "ns", origin),
-        Figure("capture_cores", "capture", round(capture, 3), "cores",
-               f"{frames:,.0f} /s × {capture_ns:g} ns / 1,000,000,000"),
+        Figure("capture_ns", "capture, a frame", capture.ns, "ns", capture.origin),
+        Figure("capture_cores", "capture", round(capturing, 3), "cores",
+               f"{frames:,.0f} /s × {capture.ns:g} ns / 1,000,000,000"),
         Figure("filter_ns", "filter, a frame", cost.ns, "ns",
                f"measured here: median of {cost.runs} runs over {cost.frames:,} frames"),
         Figure("filter_cores", "filter", round(filtering, 3), "cores",
                f"{frames:,.0f} /s × {cost.ns:g} ns / 1,000,000,000"),
-        Figure("cores", "in all", round(capture + filtering, 3), "cores",
-               f"{capture:.3f} + {filtering:.3f}, without the kernel's own"),
+        Figure("cores", "in all", round(capturing + filtering, 3), "cores",
+               f"{capturing:.3f} + {filtering:.3f}, without the kernel's own"),
     ]  # fmt: skip
     return Figures("cores", "processors", rows)
 
 
-def notes(question: Question, cost: FilterCost, processors: int) -> list[str]:
+def notes(question: Question, cost: FilterCost, capture: CaptureCost, processors: int) -> list[str]:
     frames = frames_per_second(question)
     told = [
         f"a frame is counted with its FCS of {FCS} bytes, which is not captured; on the wire "
@@ -259,12 +294,12 @@ def notes(question: Question, cost: FilterCost, processors: int) -> list[str]:
         "the kernel's own work of receiving a frame, in the interrupt, is in no figure here; "
         "it often takes more than all the rest",
     ]
-    if question.capture_ns is None:
+    if not capture.is_known:
         told.append(
-            f"the capture's cost was not measured here: {ASSUMED_CAPTURE_NS} ns are of another "
-            "machine; fastcap bench ring measures yours, --capture-ns takes it"
+            f"the capture's cost was not measured here: {capture.ns:g} ns are of another machine; "
+            "--capture-ns takes yours"
         )
-    reader = frames * (question.capture_ns or ASSUMED_CAPTURE_NS) / _GIGA
+    reader = frames * capture.ns / _GIGA
     if reader + frames * cost.ns / _GIGA > processors:
         told.append(f"this machine has {processors} processors: it does not carry that")
     if question.disk_bytes is None:

@@ -23,8 +23,9 @@ from fastcap._native.simulated import NativeSimulated
 from fastcap.bench.generator import SIZES
 from fastcap.bench.plan import wire_bits
 from fastcap.bench.report import Figure, Figures, Grid
-from fastcap.bench.scratch import PAUSE, Plan, Room, Scratch, heed, mib, scratch
+from fastcap.bench.scratch import PAUSE, Plan, Room, Scratch, mib, scratch
 from fastcap.bench.serials import Serials, read_serials
+from fastcap.bench.stops import end_as
 from fastcap.capture import SMALLEST_BUFFER, buffer_chunks, check_memory, ring_blocks
 from fastcap.errors import FastcapError, InputError, OutputError, UsageError
 from fastcap.formats.linktypes import ETHERNET
@@ -112,6 +113,16 @@ class Run(NamedTuple):
     hold: float
     held_back: float
     late_ns: int
+
+    @property
+    def capture_ns(self) -> int:
+        """Of the three threads that a capture has."""
+        return self.reader_ns + self.writer_ns + self.finisher_ns
+
+
+def cpu_ns(run: Run) -> float:
+    """A frame written."""
+    return run.capture_ns / run.written
 
 
 class Measured(NamedTuple):
@@ -252,7 +263,7 @@ class _Running:
             reader = _Thread("fastcap-reader", self.native.run)
             writer = _Thread("fastcap-writer", rotation.run)
             kernel = _Thread("fastcap-kernel", self._play)
-            heed(self._threads(own, reader, writer, kernel, progress))
+            end_as(self._threads(own, reader, writer, kernel, progress))
             if rotation.error is not None:
                 raise own.told_of(rotation.error)
             left = [path for _, path in series.finished()]
@@ -315,7 +326,7 @@ class _Running:
         cancel = Cancel()
         offered = self.simulated.account()["offered"]
         work = Work(read_serials_of, paths, offered, cancel)
-        heed(own.wait(start_thread(work.run, "fastcap-check"), cancel.set, lambda: None))
+        end_as(own.wait(start_thread(work.run, "fastcap-check"), cancel.set, lambda: None))
         try:
             return work.result()
         except InputError as error:
@@ -495,7 +506,7 @@ def _threads(runs: Sequence[Run]) -> Grid:
         row("reader", lambda run: run.reader_ns),
         row("writer", lambda run: run.writer_ns),
         row("finisher", lambda run: run.finisher_ns),
-        row("all three", lambda run: run.reader_ns + run.writer_ns + run.finisher_ns),
+        row("all three", lambda run: run.capture_ns),
     ]
     return Grid("threads", "processor time a frame", rows)
 

@@ -7,17 +7,16 @@ import contextlib
 import math
 import os
 import re
-import secrets
-import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from fastcap.errors import FastcapError, Interrupted, OutputError, UsageError
+from fastcap.bench.folder import left_by_others, own_folder
+from fastcap.bench.stops import ENDS, end_as
+from fastcap.errors import FastcapError, OutputError, UsageError
 from fastcap.outputs import refusal
-from fastcap.signals import STOPS, Signals
+from fastcap.signals import Signals
 
 CHUNK = 4 << 20  # bytes of a write, as of a capture with its usual buffer
 FEWEST_FILES = 4  # one that is written, the next, one that is synced, one that is kept
@@ -29,8 +28,6 @@ _MOST_RESERVE = 1 << 30
 _RESERVE_SHARE = 20  # one part in so many of a file system stays free, up to that
 PAUSE = 0.005  # seconds between two looks whether files are finished
 _WAKES = 0.2  # seconds between two looks at signals
-_TRIES = 3
-_PREFIX = ".fastcap-bench-"
 
 
 class Plan(NamedTuple):
@@ -147,9 +144,9 @@ class Room:
 class Scratch:
     """The directory, while it is there. `notes` are complete behind it."""
 
-    def __init__(self, place: str, signals: Signals) -> None:
+    def __init__(self, place: str, folder: str, signals: Signals) -> None:
         self.place = place
-        self.folder = os.path.join(place, f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}")
+        self.folder = folder
         self.signals = signals
         self.notes: list[str] = []
 
@@ -178,60 +175,9 @@ class Scratch:
 def scratch(place: str) -> Iterator[Scratch]:
     """Makes it, and removes it whatever happens. OutputError where the disk refuses; Interrupted
     and KeyboardInterrupt where a signal came."""
-    # Signals are looked at, so that none comes between a file and its removal.
-    with Signals((*STOPS, signal.SIGHUP)) as signals:
-        own = Scratch(place, signals)
-        try:
-            os.mkdir(own.folder, 0o700)
-        except OSError as error:
-            raise refusal(place, error) from error
-        try:
+    with Signals(ENDS) as signals:
+        with own_folder(place) as folder:
+            own = Scratch(place, str(folder), signals)
             yield own
-        finally:
-            left = _remove(own.folder)
-        if left:
-            raise OutputError(f"{own.folder}: cannot be removed: {left}")
-        heed(next(iter(signals.wait(0)), 0))  # one that came while files were removed
-        own.notes += _left_by_others(place)
-
-
-def heed(stop: int) -> None:
-    """Ends as the signal asks, if there was one."""
-    if stop == signal.SIGINT:
-        raise KeyboardInterrupt
-    if stop:
-        raise Ended(f"ended by {signal.Signals(stop).name}", 128 + stop)
-
-
-class Ended(Interrupted):
-    """By a signal, with the exit status that says so."""
-
-    def __init__(self, message: str, exit_status: int) -> None:
-        super().__init__(message)
-        self.exit_status = exit_status
-
-
-def _remove(folder: str) -> str:
-    """Why it could not be. Tries again: a disk that failed once may work the next time."""
-    why = ""
-    for _ in range(_TRIES):
-        try:
-            shutil.rmtree(folder)
-        except FileNotFoundError:
-            return ""
-        except OSError as error:
-            why = error.strerror or str(error)
-        else:
-            return ""
-    return why
-
-
-def _left_by_others(folder: str) -> list[str]:
-    """Only a bench that was killed leaves files; whoever runs the next one is told."""
-    notes = []
-    for name in sorted(os.listdir(folder)) if os.access(folder, os.R_OK) else []:
-        pid = name.removeprefix(_PREFIX).partition("-")[0]
-        if name.startswith(_PREFIX) and pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
-            path = os.path.join(folder, name)
-            notes.append(f"{path}: left by a bench that was killed: remove it")
-    return notes
+        end_as(next(iter(signals.wait(0)), 0))  # one that came while files were removed
+        own.notes += left_by_others(place)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from fastcap.errors import Interrupted
 from fastcap.signals import STOPS, Signals
 
+ENDS = (*STOPS, signal.SIGHUP)
 Heed = Callable[[], None]
 
 
@@ -21,11 +22,19 @@ class _Ended(Interrupted):
         self.exit_status = 128 + number
 
 
+def end_as(number: int) -> None:
+    """As the signal asks, if it is one: KeyboardInterrupt for Ctrl-C, Interrupted for others."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    if number:
+        raise _Ended(number)
+
+
 @contextlib.contextmanager
 def heeded() -> Iterator[Heed]:
-    """Gives what is to be called often: it raises KeyboardInterrupt for Ctrl-C and Interrupted for
-    the other signals, once. What came later, while things were removed, is heeded at the end."""
-    with Signals((*STOPS, signal.SIGHUP)) as signals:
+    """Gives what is to be called often: it raises what `end_as` does, once. What came later, while
+    things were removed, is heeded at the end."""
+    with Signals(ENDS) as signals:
         raised = False
 
         def heed() -> None:
@@ -33,7 +42,7 @@ def heeded() -> Iterator[Heed]:
             came = signals.wait(0)
             if came and not raised:
                 raised = True
-                raise KeyboardInterrupt if came[0] == signal.SIGINT else _Ended(came[0])
+                end_as(came[0])
 
         yield heed
         heed()

@@ -92,7 +92,7 @@ from fastcap.postfilter import MOST_SNAPLEN
     "--capture-ns",
     type=float,
     metavar="NS",
-    help="Processor time that the capture takes for a frame.",
+    help="Processor time that the capture takes for a frame. Default: measured here.",
 )
 @output_options
 def plan(
@@ -112,8 +112,8 @@ def plan(
       fastcap bench plan --rate 10G --frame 64 --utilisation 40% --filter 'tcp port 443'
       fastcap bench plan --pps 1.5M --frame 300 --disk-speed 900M --capture-ns 60 --json
 
-    The filter's cost is measured here, in a second or two, on made-up frames in a temporary file.
-    Nothing else is: --disk-speed and --capture-ns take what was measured elsewhere.
+    What filter and capture cost is measured here, in a few seconds, on made-up frames in temporary
+    files. The disk is not: --disk-speed takes what fastcap bench disk says.
     """
     from fastcap.bench import plan as planning
     from fastcap.bench.alone import alone
@@ -128,8 +128,9 @@ def plan(
     text = f"host {HOST}" if expression is None else expression
     with alone(), temporary_files():
         cost = planning.measure_filter(question, text)
+        capture = planning.measure_capture(question)
     per_second = planning.frames_per_second(question)
     title = f"{per_second:,.0f} frames a second of {question.frame} bytes, snaplen {snaplen}"
-    notes = [f"filter: {text}", *planning.notes(question, cost, processors())]
-    print_report(title, planning.tables(question, cost), notes, output=output)
+    notes = [f"filter: {text}", *planning.notes(question, cost, capture, processors())]
+    print_report(title, planning.tables(question, cost, capture), notes, output=output)
     return exit_codes.OK

@@ -110,6 +110,7 @@ def ring(
     import tempfile
 
     from fastcap.bench import ring as measuring
+    from fastcap.bench.alone import alone
     from fastcap.bench.generator import IMIX
     from fastcap.bench.machine import processors
     from fastcap.bench.scratch import plan
@@ -125,7 +126,7 @@ def ring(
     planned = plan(
         folder, seconds, size, file_size, most=measuring.SIZE, largest_file=measuring.FILE_SIZE
     )
-    with progress_bar() as progress:
+    with alone(), progress_bar() as progress:
         measured = measuring.measure(question, planned, runs, progress)
     title = f"{question.in_words}, snaplen {snaplen}, into {folder}: {runs} × {seconds:g} s"
     notes = measuring.notes(measured, question, processors())
