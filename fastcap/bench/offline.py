@@ -14,7 +14,6 @@ import shlex
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import fastcap
+from fastcap import ourselves
 from fastcap.bench.charts import Bar, BarGroup, Bars
 from fastcap.bench.machine import memory_bytes
 from fastcap.bench.report import Figure, Figures, Grid
@@ -151,11 +151,7 @@ class _PeerFailed(Exception):
 
 
 def _fastcap(files: Files, expression: str) -> _Tool:
-    # as we were started: `python -m` would look for modules in the working directory first
-    here = os.path.realpath(os.curdir)
-    looks_here = any(os.path.realpath(path) == here for path in sys.path)
-    safe = ["-P"] if sys.version_info >= (3, 11) and not looks_here else []
-    command = [sys.executable, *safe, "-m", "fastcap"]
+    command = ourselves.command()
     command += ["filter", "-e", expression, "--files-from", "-", "--count", "--json"]
     names = b"".join(os.fsencode(path) + b"\0" for path in files.paths)
     return _Tool("fastcap", command, names, peer=False)

@@ -10,12 +10,12 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from fastcap import ourselves
 from fastcap.bench.stops import Heed
 from fastcap.errors import InputError
 
@@ -59,9 +59,10 @@ class Tool(NamedTuple):
     @property
     def command(self) -> str:
         """For people."""
-        words = [Path(self.arguments[0]).name, *self.arguments[1:]]
-        if words[1:3] == ["-m", "fastcap"]:
-            words[:3] = ["fastcap"]
+        words = list(self.arguments)
+        ours = ourselves.command()
+        if words[: len(ours)] == ours:
+            words[: len(ours)] = ["fastcap"]
         return shlex.join(words)
 
 
@@ -73,7 +74,7 @@ def tool(name: str, request: Request, folder: Path) -> Tool:
 
 def _fastcap(request: Request, folder: Path) -> Tool:
     arguments = [
-        sys.executable, "-m", "fastcap", "capture", "-i", request.interface,
+        *ourselves.command(), "capture", "-i", request.interface,
         "-s", str(request.snaplen or WHOLE), "--ring", f"{request.ring >> 20}M",
         "--buffer", f"{request.buffer >> 20}M", "-C", _millions(request), "--json",
         "-w", str(folder / "out.pcap"),

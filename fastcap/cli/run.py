@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 
+from fastcap import ourselves
 from fastcap.cli import capture, follow
 from fastcap.cli.messages import say
 from fastcap.cli.terminal import Terminal
@@ -132,13 +132,13 @@ def _run(**options: Any) -> int:
     terminal = Terminal()
     supervisor = Supervisor(
         Command(
-            [*_python(), "capture"],
+            [*ourselves.command(), "capture"],
             [*captured, *_again(_OF_CAPTURE, typed)],
             again=["--wait-interface"],
             lock=os.path.join(spool, f".{name}.pcap.lock"),
         ),
         Command(
-            [*_python(), "follow"],
+            [*ourselves.command(), "follow"],
             [*followed, *_again(_OF_SERVICE, typed)],
             lock=os.path.join(spool, ".fastcap", "lock"),
         ),
@@ -205,15 +205,6 @@ def _number_of(user: str) -> int:
         return int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
     except KeyError:
         raise UsageError(f"--user {user}: no such user") from None
-
-
-def _python() -> list[str]:
-    """How we were started ourselves: `python -m` looks for modules in the working directory first,
-    which is anybody's, and whoever did not do that does not begin to."""
-    here = os.path.realpath(os.curdir)
-    looks_here = any(os.path.realpath(path) == here for path in sys.path)
-    safe = ["-P"] if sys.version_info >= (3, 11) and not looks_here else []
-    return [sys.executable, *safe, "-m", "fastcap"]
 
 
 command = _Halves("run", params=_joined(), callback=_run, help=_run.__doc__)
