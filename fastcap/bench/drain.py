@@ -17,9 +17,10 @@ from fastcap.bench.folder import left_by_others, own_folder
 from fastcap.bench.generator import Load
 from fastcap.bench.idle import until_idle
 from fastcap.bench.link import Link, Ports, open_link
+from fastcap.bench.memory import touch
 from fastcap.bench.processors import sender_runs_on, tools_run_on
 from fastcap.bench.report import Figure, Grid
-from fastcap.bench.runs import Settings, request
+from fastcap.bench.runs import RECORD_HEADER, Settings, request
 from fastcap.bench.serials import read_serials
 from fastcap.bench.stops import Heed, heeded
 from fastcap.bench.tools import Process, Tool, ToolError, installed, running, tool
@@ -121,6 +122,7 @@ class _Drainer:
             self._until_idle(process)
             process.stop()
             sent = self.link.send(self._load(self.question.frames, self.number), self.heed)
+            touch(folder, self.question.frames * (self.question.size + RECORD_HEADER))
             threads, before = process.thread_seconds(), process.seconds()
             process.resume()
             used = self._until_idle(process) - before

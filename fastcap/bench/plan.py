@@ -130,8 +130,9 @@ def measure_capture(question: Question) -> CaptureCost:
     if sys.platform != "linux":
         return CaptureCost(_ASSUMED_CAPTURE_NS, "assumed, NOT measured here", False)
     from fastcap.bench import ring, scratch
+    from fastcap.bench.generator import SIZES
 
-    wire = min(question.frame, ring.LONGEST)
+    wire = min(question.frame, max(SIZES))
     asked = ring.Question(((wire, 1),), question.captured, _CAPTURE_MEMORY, _CAPTURE_MEMORY, rate=0)
     plan = scratch.plan(
         tempfile.gettempdir(), _CAPTURE_SECONDS, None, None, most=_CAPTURE_DISK,

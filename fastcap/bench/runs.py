@@ -16,6 +16,7 @@ from fastcap.bench.generator import IMIX, Load, Sent
 from fastcap.bench.groups import Group, make_group
 from fastcap.bench.idle import until_idle
 from fastcap.bench.link import Link
+from fastcap.bench.memory import touch
 from fastcap.bench.processors import sender_runs_on, tools_run_on
 from fastcap.bench.serials import Serials, read_serials
 from fastcap.bench.stops import Heed
@@ -63,7 +64,7 @@ class Settings(NamedTuple):
     frames: int = 0
     ring: int = 64 << 20
     buffer: int = 64 << 20
-    file_size: int = 100_000_000
+    file_size: int = 1 << 30
     size: int = 2 << 30
     threads: int = 1
     seed: int = 1
@@ -133,6 +134,7 @@ class Runner:
             if group is not None and case.quota is not None:
                 group.adopt(process.pid)
                 group.limit(case.quota)
+            touch(folder, round(frames * case.record(one.keeps_whole)))
             before, arrived = process.seconds(), self.link.arrived()
             watch = Watch(process, self.link, self.heed)
             sent = self.link.send(self._load(case, frames), watch.look)
