@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastcap.bench.charts import Bar, BarGroup, Bars, Lines, Series
 from fastcap.bench.comparison import RATE, Comparison, Plan, Result, Spread, told
@@ -95,29 +95,43 @@ def _middle(runs: Sequence[Run]) -> Run:
     return sorted(runs, key=lambda run: run.lost_percent)[(len(runs) - 1) // 2]
 
 
-def _cost(comparison: Comparison) -> Iterable[tuple[str, list[Figure]]]:
-    """Of each tool over all cases: those in which it has all there is of a processor, if any."""
+class _Cost(NamedTuple):
+    """Of one tool for frames of one size: nanoseconds of each run that wrote some."""
+
+    tool: str
+    size: str
+    known: list[float]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.known)
+
+
+def _costs(comparison: Comparison) -> list[_Cost]:
+    """The cheapest of a size first; of runs without a quota, if there are any."""
     results = [one for one in comparison.results if one.case.quota is None] or comparison.results
-    by_tool: dict[str, list[float]] = {}
+    found: dict[tuple[str, str], list[float]] = {}
     for one in results:
         known = [run.cpu_ns for run in one.runs if run.cpu_ns is not None]
-        by_tool.setdefault(one.tool, []).extend(known)
-    medians = {name: statistics.median(known) for name, known in by_tool.items() if known}
-    least = min(medians.values(), default=0.0)
-    for name in sorted(medians, key=lambda name: medians[name]):
-        known, median = by_tool[name], medians[name]
-        yield (
-            name,
-            [
-                Figure("cpu_ns", "a frame, median", round(median, 1), "ns"),
-                Figure("cpu_ns_least", "least", round(min(known), 1), "ns"),
-                Figure("cpu_ns_most", "most", round(max(known), 1), "ns"),
-                Figure(
-                    "frames_per_processor_second", "a processor carries", round(1e9 / median), "/s"
-                ),
-                Figure("times", "times the cheapest", round(median / least, 2)),
-            ],
-        )
+        found.setdefault((one.tool, one.case.size), []).extend(known)
+    costs = [_Cost(*which, known) for which, known in found.items() if known]
+    sizes = list(comparison.plan.sizes)
+    return sorted(costs, key=lambda cost: (sizes.index(cost.size), cost.median))
+
+
+def _cost(comparison: Comparison) -> Iterable[tuple[str, list[Figure]]]:
+    costs = _costs(comparison)
+    for cost in costs:
+        least = min(other.median for other in costs if other.size == cost.size)
+        yield cost.tool, [
+            Figure("size", "bytes", cost.size),
+            Figure("cpu_ns", "a frame, median", round(cost.median, 1), "ns"),
+            Figure("cpu_ns_least", "least", round(min(cost.known), 1), "ns"),
+            Figure("cpu_ns_most", "most", round(max(cost.known), 1), "ns"),
+            Figure("frames_per_processor_second", "a processor carries", round(1e9 / cost.median),
+                   "/s"),
+            Figure("times", "times the cheapest", round(cost.median / least, 2)),
+        ]  # fmt: skip
 
 
 def _limit_figures(plan: Plan, limit: Limit) -> list[Figure]:
@@ -272,7 +286,7 @@ def _by_tool(results: Sequence[Result], case: Case) -> dict[str, list[Result]]:
 
 
 def _what(plan: Plan, case: Case) -> str:
-    parts = ["a mix of sizes" if case.size == MIX else f"frames of {case.size} bytes"]
+    parts = [_size(case.size)]
     if len(plan.snaplens) > 1:
         parts.append(f"{case.snaplen or 'all'} kept")
     if case.quota is not None:
@@ -280,14 +294,18 @@ def _what(plan: Plan, case: Case) -> str:
     return ", ".join(parts)
 
 
+def _size(size: str) -> str:
+    return "a mix of sizes" if size == MIX else f"frames of {size} bytes"
+
+
 def _cost_chart(comparison: Comparison) -> Bars:
-    bars = []
-    for tool, figures in _cost(comparison):
-        by_name = {figure.name: figure.value for figure in figures}
-        numbers = [by_name[name] for name in ("cpu_ns", "cpu_ns_least", "cpu_ns_most")]
-        bars.append(Bar(tool, *numbers))  # type: ignore[arg-type]
-    note = "the tool's own threads; least and most of all rounds and cases"
-    return Bars("cost", "Processor time a frame", "ns", [BarGroup("", bars)], note)
+    groups: dict[str, list[Bar]] = {}
+    for cost in _costs(comparison):
+        numbers = [round(value, 1) for value in (cost.median, min(cost.known), max(cost.known))]
+        groups.setdefault(_size(cost.size), []).append(Bar(cost.tool, *numbers))
+    note = "the tool's own threads, a frame written; least and most of all runs without a quota"
+    told = [BarGroup(size, bars) for size, bars in groups.items()]
+    return Bars("cost", "Processor time a frame", "ns", told, note)
 
 
 def _waiting_charts(plan: Plan, settings: Settings, comparison: Comparison) -> Iterable[Lines]:

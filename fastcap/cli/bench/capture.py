@@ -122,7 +122,7 @@ QUOTAS = Listed("quotas", quota_or_none, "percent of one processor, 1% or more, 
 @click.option(
     "--file-size",
     type=SIZE,
-    default="100M",
+    default="1G",
     show_default=True,
     metavar="SIZE",
     help="Each tool begins a new file then.",

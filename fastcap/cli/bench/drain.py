@@ -68,7 +68,7 @@ from fastcap.cli.progress import steps_bar
 @click.option(
     "--file-size",
     type=SIZE,
-    default="100M",
+    default="1G",
     show_default=True,
     metavar="SIZE",
     help="Each tool begins a new file then.",

@@ -131,5 +131,5 @@ def ring(
     title = f"{question.in_words}, snaplen {snaplen}, into {folder}: {runs} × {seconds:g} s"
     notes = measuring.notes(measured, question, processors())
     tables = measuring.tables(measured, question)
-    print_report(title, tables, notes, output=output)
+    print_report(title, tables, notes, output=output, charts=measuring.charts(measured))
     return exit_codes.OK
