@@ -471,7 +471,9 @@ def set_up() -> bool:
             f"sudo rm -r {FOLDER}"
         ) from None
     try:
-        return network.enter()
+        own_user_namespace = network.enter()
+        network.hide_run()
+        return own_user_namespace
     except OSError as error:
         raise no_network(error) from None
 

@@ -56,6 +56,18 @@ def test_a_tool_that_carries_all_that_can_be_sent_is_not_limited() -> None:
     assert found.median == FASTEST
 
 
+def test_a_limit_that_one_search_did_not_find_is_a_bound() -> None:
+    searches = iter([FASTEST, FASTEST / 2, FASTEST / 2])
+    limit = 0.0
+
+    def attempt(case: Case) -> Run:
+        nonlocal limit
+        limit = next(searches) if not case.rate else limit
+        return carries(limit)(case)
+
+    assert highest_rate("tcpdump", CASE, attempt).unlimited
+
+
 def test_a_tool_that_loses_at_the_lowest_rate_has_no_limit_that_is_known() -> None:
     found = highest_rate("tcpdump", CASE, carries(FASTEST / 101))
     assert found.found == (None,) * SEARCHES
@@ -108,13 +120,14 @@ def test_the_spread_is_the_range_and_as_much_again_on_both_sides() -> None:
         assert Spread.of(values) == spread
 
 
-def test_loss_has_a_spread_of_a_percent_at_least_and_stays_a_share() -> None:
-    none = Result("tcpdump", CASE, [a_run()] * 3)
-    assert none.lost_percent == Spread(0, 0, 1)
-    some = Result("tcpdump", CASE, [a_run(written=value) for value in (500, 400, 600)])
-    assert some.lost_percent == Spread(50, 20, 80)
-    most = Result("tcpdump", CASE, [a_run(written=value) for value in (10, 20, 400)])
-    assert most.lost_percent.high == 100
+def test_loss_has_a_spread_of_a_tenth_of_what_is_kept_or_a_percent_and_stays_a_share() -> None:
+    def spread(*written: int) -> Spread:
+        return Result("tcpdump", CASE, [a_run(written=value) for value in written]).lost_percent
+
+    assert spread(1000, 1000, 1000) == Spread(0, 0, 1)
+    assert spread(500, 400, 600) == Spread(50, 20, 80)
+    assert spread(500, 500, 500) == Spread(50, 45, 55)
+    assert spread(10, 20, 400).high == 100
 
 
 # ---- Lies -------------------------------------------------------------------------------------
@@ -148,6 +161,32 @@ def test_both_of_two_liars_are_named() -> None:
     assert [note.split()[0] for note in said] == ["tcpdump", "dumpcap"]
 
 
+def test_between_ports_nobody_is_called_a_liar_for_what_the_cable_lost() -> None:
+    told = told_of(a_run(written=900))._replace(own=False)
+    assert not any("DOES NOT TELL" in note for note in capture.notes(told))
+
+
+def test_a_tool_that_wrote_nothing_is_told_without_a_cost() -> None:
+    told = told_of(a_run(written=0, claimed=1000, cpu_s=0.0))
+    (results,) = capture.tables(told)
+    assert results.as_json()[0]["cpu_ns"] is None  # type: ignore[index]
+    assert "100 %" in str(results.cells())
+
+
+def test_whoever_lives_on_the_ring_is_told() -> None:
+    """500,000 frames/s of 200 ns each are 10 % of a processor."""
+    case = Case("64", 500_000.0, 80, 5.0)
+    notes = capture.notes(told_of(a_run(case, cpu_s=0.0002)))
+    assert any("lost nothing yet, and would" in note for note in notes)
+    enough = capture.notes(told_of(a_run(case._replace(quota=20.0), cpu_s=0.0002)))
+    assert not any("lost nothing yet" in note for note in enough)
+
+
+def test_json_has_the_rate_of_each_run_and_what_was_asked_for() -> None:
+    (run,) = capture.more(told_of(a_run(rate=1_234_567)))["runs"]
+    assert (run["rate"], run["rate_asked"]) == (1_234_567, None)
+
+
 # ---- Timeline ---------------------------------------------------------------------------------
 
 
@@ -164,6 +203,11 @@ def test_a_long_run_is_thinned_and_keeps_its_end() -> None:
     timeline = Timeline.of(looks, 1 / 76, 100_000)
     assert len(timeline.seconds) <= MOST_POINTS + 1
     assert timeline.seconds[-1] == looks[-1][0]
+
+
+def test_a_stall_that_lasts_to_the_end_is_one() -> None:
+    looks = [(0.0, 100, 7_624), (1.0, 200, 7_624), (2.0, 300, 7_624)]
+    assert Timeline.of(looks, 1 / 76, 300).stalls == [(0.0, 2.0)]
 
 
 def test_files_that_stand_still_while_nothing_comes_are_no_stall() -> None:
@@ -247,7 +291,7 @@ def test_a_group_of_version_2_is_made_limited_lifted_and_removed(tmp_path: Path)
     """In a directory that looks like one, which says what is written."""
     (tmp_path / "cgroup.subtree_control").write_text("memory")
     group = groups.GroupV2(tmp_path)
-    (folder,) = group.folders
+    folder = group.folder
     assert folder.is_dir()
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu"
     group.adopt(4711)
@@ -266,7 +310,7 @@ def test_a_group_of_version_2_is_made_limited_lifted_and_removed(tmp_path: Path)
 def test_a_group_of_version_1_is_limited_in_microseconds(tmp_path: Path) -> None:
     group = groups.GroupV1(tmp_path)
     group.limit(150)
-    (folder,) = group.folders
+    folder = group.folder
     assert (folder / "cpu.cfs_period_us").read_text() == "100000"
     assert (folder / "cpu.cfs_quota_us").read_text() == "150000"
     group.lift()

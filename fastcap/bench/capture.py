@@ -10,10 +10,10 @@ from fastcap.bench.charts import Bar, BarGroup, Bars, Lines, Series
 from fastcap.bench.comparison import RATE, Comparison, Plan, Result, Spread, told
 from fastcap.bench.limits import LEAST_SHARE, SEARCHES, Limit
 from fastcap.bench.report import Figure, Figures, Grid, number
-from fastcap.bench.runs import MIX, Case, Run, Settings
+from fastcap.bench.runs import MIX, RECORD_HEADER, Case, Run, Settings
 
 _MEGA = 1e6
-_RING_BYTES = 168  # of fastcap's ring, for a frame of which 80 bytes are kept (csrc/ring.h)
+_EVEN = 1.05  # times the least rate that a tool was offered, and all are taken to be the same
 _FASTEST = 0.95  # of the rate that was asked for; a load that reached less is told
 
 
@@ -30,10 +30,11 @@ def title(comparison: Comparison) -> str:
 
 def tables(comparison: Comparison) -> list[Figures | Grid]:
     plan = comparison.plan
-    found: list[Figures | Grid] = [
-        Grid("results", "tool", [(one.tool, _figures(plan, one)) for one in comparison.results]),
-        Grid("cost", "processor time", list(_cost(comparison))),
-    ]
+    results = [(one.tool, _figures(plan, one)) for one in comparison.results]
+    found: list[Figures | Grid] = [Grid("results", "tool", results)]
+    costs = list(_cost(comparison))
+    if costs:  # some wrote something
+        found.append(Grid("cost", "processor time", costs))
     if comparison.limits:
         rows = [(limit.tool, _limit_figures(plan, limit)) for limit in comparison.limits]
         what = (
@@ -128,8 +129,8 @@ def _cost(comparison: Comparison) -> Iterable[tuple[str, list[Figure]]]:
             Figure("cpu_ns", "a frame, median", round(cost.median, 1), "ns"),
             Figure("cpu_ns_least", "least", round(min(cost.known), 1), "ns"),
             Figure("cpu_ns_most", "most", round(max(cost.known), 1), "ns"),
-            Figure("frames_per_processor_second", "a processor carries", round(1e9 / cost.median),
-                   "/s"),
+            Figure("frames_per_processor_second", "in a second of its time",
+                   round(1e9 / cost.median)),
             Figure("times", "times the cheapest", round(cost.median / least, 2)),
         ]  # fmt: skip
 
@@ -166,6 +167,8 @@ def notes(comparison: Comparison) -> list[str]:
         *_lies(comparison),
         *(f"left out: {what}" for what in comparison.left_out),
         *_slow(comparison),
+        *_uneven(comparison),
+        *_borrowed(comparison),
         *_meanings(comparison),
         *(f"{name}: {command}" for name, command in comparison.commands.items()),
     ]
@@ -174,7 +177,8 @@ def notes(comparison: Comparison) -> list[str]:
 def _lies(comparison: Comparison) -> Iterable[str]:
     """The worst round of each tool that does not say what it lost."""
     worst: dict[str, Run] = {}
-    for run in (run for result in comparison.results for run in result.runs):
+    runs = [run for result in comparison.results for run in result.runs] if comparison.own else []
+    for run in runs:
         if abs(run.unclaimed) > (abs(worst[run.tool].unclaimed) if run.tool in worst else 0):
             worst[run.tool] = run
     for name, run in worst.items():
@@ -200,6 +204,42 @@ def _slow(comparison: Comparison) -> Iterable[str]:
         )
 
 
+def _uneven(comparison: Comparison) -> Iterable[str]:
+    """A tool on the other processor slows whoever sends as fast as it can."""
+    offered: dict[Case, list[float]] = {}
+    for result in comparison.results:
+        offered.setdefault(result.case, []).append(_middle(result.runs).rate)
+    if any(max(rates) > _EVEN * min(rates) for rates in offered.values()):
+        yield (
+            "not every tool was offered the same where frames went as fast as they go: compare "
+            "losses at rates that were asked for"
+        )
+
+
+def _borrowed(comparison: Comparison) -> Iterable[str]:
+    """Where nothing was lost, and would be in the end."""
+    found = [
+        f"{result.tool} ({told(result.case)})"
+        for result in comparison.results
+        if result.case.quota is not None
+        and not any(run.lost for run in result.runs)
+        and max(run.rate * (run.cpu_ns or 0) for run in result.runs) > 1e7 * result.case.quota
+    ]
+    if found:
+        yield (
+            "took more processor time than its quota pays for, lost nothing yet, and would if that "
+            f"went on: {'; '.join(found)}: ring and buffer hold what comes for a moment"
+        )
+
+
+def _in_ring(settings: Settings, kept: int) -> int:
+    """Frames that fastcap's ring holds. Imported here, when the bench is done: numpy is behind it,
+    which has threads, and who has some may make no user namespace."""
+    from fastcap.bench.plan import ring_bytes
+
+    return settings.ring // ring_bytes(kept)
+
+
 def _meanings(comparison: Comparison) -> Iterable[str]:
     plan, settings, ports = comparison.plan, comparison.settings, comparison.ports
     where = "a veth pair" if comparison.own else f"{ports.tx} (sends) and {ports.rx} (captured)"
@@ -207,9 +247,10 @@ def _meanings(comparison: Comparison) -> Iterable[str]:
         f" or {settings.frames:,} frames" if settings.frames else ""
     )
     yield (
-        f"over {where}, {lasts} at a time, ring {settings.ring >> 20} MiB, files of "
-        f"{settings.file_size / _MEGA:,.0f} MB; fastcap has {settings.buffer >> 20} MiB of buffer "
-        "behind its ring, the others have none"
+        f"over {where}, {lasts} at a time; ring {settings.ring >> 20} MiB, files of "
+        f"{settings.file_size / _MEGA:,.0f} MB (who writes less begins no second one); fastcap has "
+        f"{settings.buffer >> 20} MiB of buffer behind its ring, the others have none; netsniff-ng "
+        "has no snaplen, and keeps whole frames"
     )
     yield (
         "bytes are of a frame on the wire, its FCS included; lost is what was offered and is in no "
@@ -218,9 +259,10 @@ def _meanings(comparison: Comparison) -> Iterable[str]:
     )
     if plan.rounds > 1:
         yield (
-            "figures are of the round in the middle; spread is where that of another such bench is "
-            "expected: from the least to the most of the rounds, as much again on both sides, and "
-            "1 % of loss at least"
+            "figures are of the round in the middle, a frame's time is the median, the stall the "
+            "longest; spread is where that of another such bench is expected: from the least to "
+            "the most of the rounds, as much again on both sides, and of loss at least a tenth of "
+            "what is kept on both, or 1 % where nothing is lost"
         )
     yield (
         "a frame's time is the processor time of the tool's own threads; the kernel's work of "
@@ -230,8 +272,9 @@ def _meanings(comparison: Comparison) -> Iterable[str]:
     if plan.limit is not None:
         least = f"{LEAST_SHARE:.0%}" if plan.limit == RATE else "1 %"
         yield (
-            f"limits: {SEARCHES} searches by halving, down to {least}; what is lost only now and "
-            "then makes them differ"
+            f"limits: {SEARCHES} searches by halving, down to {least}, each to 8 %; of runs of "
+            f"{settings.seconds:g} s, of which a ring holds some "
+            f"{_in_ring(settings, 60):,} short frames: longer ones find lower limits"
         )
 
 
@@ -319,12 +362,13 @@ def _waiting_charts(plan: Plan, settings: Settings, comparison: Comparison) -> I
         if not chosen:
             continue
         series = [_waiting_series(one.tool, _middle(one.runs)) for one in chosen]
+        kept = round(case.record(keeps_whole=False)) - RECORD_HEADER
         yield Lines(
             "waiting" if quota is None else "waiting_quota",
             f"Offered and in no file, {told(case)}",
             "seconds since the first frame", "frames in ring and buffers, or lost", series,
-            note=f"{settings.ring >> 20} MiB of ring hold about {settings.ring // _RING_BYTES:,} "
-            "frames of which 80 bytes are kept; what never comes down is lost",
+            note=f"{settings.ring >> 20} MiB of fastcap's ring hold about "
+            f"{_in_ring(settings, kept):,} of these frames; what never comes down is lost",
             marked="files did not grow while frames came",
         )  # fmt: skip
 
@@ -339,7 +383,7 @@ def _waiting_series(tool: str, run: Run) -> Series:
 
 
 def more(comparison: Comparison) -> dict[str, Any]:
-    """Every run, the settings, what was left out."""
+    """Every run, the settings, what was left out. `rate` is what was offered."""
     ports = comparison.ports
     return {
         "runs": [_run(run, at) for one in comparison.results for at, run in enumerate(one.runs)],
@@ -359,6 +403,8 @@ def more(comparison: Comparison) -> dict[str, Any]:
 
 
 def _run(run: Run, place: int) -> dict[str, Any]:
-    told = {**run._asdict(), **run.case._asdict(), "round": place + 1, "lost": run.lost}
+    case = run.case._asdict()
+    case["rate_asked"] = case.pop("rate") or None
+    told = {**run._asdict(), **case, "round": place + 1, "lost": run.lost}
     del told["case"], told["timeline"]
     return told

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fastcap.bench.folder import left_by_others
-from fastcap.bench.groups import make_group
+from fastcap.bench.groups import check_quotas
 from fastcap.bench.limits import Limit, highest_rate, lowest_quota, runs_at_most
 from fastcap.bench.link import Ports, open_link
 from fastcap.bench.runs import Case, Run, Runner, Settings, frames_of, request
@@ -18,6 +18,9 @@ from fastcap.errors import UsageError
 
 RATE, QUOTA = "rate", "quota"  # what a limit is searched of
 _LEAST_SPREAD_PERCENT = 1.0  # of loss
+# A machine is a tenth faster or slower an hour later, more than from one round to the next; so much
+# more or less of the frames a tool that cannot keep up keeps.
+_HOURLY_SHARE = 0.1
 _A_RUN = 3.5  # seconds besides the sending: a tool begins, is done, ends
 _MORE_UNDER_QUOTA = 4.0
 
@@ -78,9 +81,12 @@ class Result(NamedTuple):
     @property
     def lost_percent(self) -> Spread:
         spread = Spread.of([run.lost_percent for run in self.runs])
-        least = max(0.0, min(spread.low, spread.median - _LEAST_SPREAD_PERCENT))
-        most = min(100.0, max(spread.high, spread.median + _LEAST_SPREAD_PERCENT))
-        return Spread(spread.median, least, most)
+        around = _LEAST_SPREAD_PERCENT
+        if spread.median > 0:
+            around = max(around, _HOURLY_SHARE * (100 - spread.median))
+        low = max(0.0, min(spread.low, spread.median - around))
+        high = min(100.0, max(spread.high, spread.median + around))
+        return Spread(spread.median, low, high)
 
     @property
     def cpu_ns(self) -> Spread | None:
@@ -128,9 +134,12 @@ def compare(
     OutputError."""
     with heeded() as heed, open_link(ports) as link:
         left_out = []
-        if plan.limit == QUOTA or any(quota is not None for quota in plan.quotas):
+        quotas = [quota for quota in plan.quotas if quota is not None]
+        if not any(map(installed, plan.tools)):
+            raise UsageError(f"none of {', '.join(plan.tools)} is installed")
+        if plan.limit == QUOTA or quotas:
             try:
-                make_group().close()
+                check_quotas(quotas)
             except UsageError as error:
                 plan, what = _without_quotas(plan, str(error))
                 left_out.append(what)
@@ -163,6 +172,8 @@ class _Comparing:
             for case in self.plan.cases():
                 for run in self._turns(case):
                     runs.setdefault((case, run.tool), []).append(run)
+        if not runs:
+            raise ToolError("no tool could be run: " + "; ".join(self.left_out))
         results = [
             Result(name, case, several)
             for (case, name), several in runs.items()

@@ -7,6 +7,7 @@ No fast link is needed: nothing is sent meanwhile, so the kernel's half of the w
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,20 +15,22 @@ from typing import Any, NamedTuple
 
 from fastcap.bench.charts import Bar, BarGroup, Bars
 from fastcap.bench.folder import left_by_others, own_folder
-from fastcap.bench.generator import Load
-from fastcap.bench.idle import until_idle
+from fastcap.bench.generator import Load, Sent
+from fastcap.bench.idle import check_done, until_idle
 from fastcap.bench.link import Link, Ports, open_link
 from fastcap.bench.memory import touch
 from fastcap.bench.processors import sender_runs_on, tools_run_on
 from fastcap.bench.report import Figure, Grid
-from fastcap.bench.runs import RECORD_HEADER, Settings, request
-from fastcap.bench.serials import read_serials
+from fastcap.bench.runs import RECORD_HEADER, Settings, count, request
 from fastcap.bench.stops import Heed, heeded
 from fastcap.bench.tools import Process, Tool, ToolError, installed, running, tool
+from fastcap.errors import OutputError, UsageError
 
 LINE_RATE = 10**10 / (8 * (64 + 20))  # of 64-byte frames at 10 Gbit/s, a second: 14.88 million
 _LINE_NS = 1e9 / LINE_RATE  # 67.2
 _WARM_FRAMES = 100_000  # so that what happens once has happened
+_LONGEST = 60.0  # seconds of sending
+_KEEP_FREE = 256 << 20  # bytes of the disk
 _LEAST_NS = 0.5  # of a thread that is worth telling
 
 Progress = Callable[[int, int, str], None]
@@ -45,19 +48,29 @@ class Question(NamedTuple):
 
 
 class Drained(NamedTuple):
-    """`written` of the `offered` frames, those that the tool says it dropped are `claimed`. `ns` of
-    processor time a frame written, `threads` of each thread, the largest first."""
+    """`written` of the `offered` frames, those that the tool says it dropped are `claimed`, with
+    those `warm_lost` that were sent before. `ns` of processor time a frame written, `threads` of
+    each thread, the largest first."""
 
     tool: str
     offered: int
     written: int
     claimed: int
+    warm_lost: int
     ns: float
     threads: Sequence[float]
 
+    @property
+    def unclaimed(self) -> int:
+        """Frames that it lost and does not say so."""
+        return self.offered - self.written + self.warm_lost - self.claimed
+
 
 class Comparison(NamedTuple):
+    """`own`: over a cable of ours; with ports, what the cable or the card lost is nobody's lie."""
+
     question: Question
+    own: bool
     drained: dict[str, list[Drained]]
     left_out: Sequence[str]
     commands: dict[str, str]
@@ -78,10 +91,13 @@ def compare(question: Question, ports: Ports | None, progress: Progress | None) 
     say = progress or (lambda *_: None)
     left_out = [f"{name}: not installed" for name in question.tools if not installed(name)]
     tools = [name for name in question.tools if installed(name)]
+    if not tools:
+        raise UsageError(f"none of {', '.join(question.tools)} is installed")
     drained: dict[str, list[Drained]] = {name: [] for name in tools}
     commands: dict[str, str] = {}
     with heeded() as heed, open_link(ports) as link:
         drainer = _Drainer(question, link, heed)
+        drainer.check_room()
         for place in range(question.rounds):
             for number, name in enumerate(list(drained)):
                 say(place * len(tools) + number, question.rounds * len(tools), name)
@@ -95,7 +111,7 @@ def compare(question: Question, ports: Ports | None, progress: Progress | None) 
         for name in drained:
             commands[name] = drainer.tool(name, Path("DIR")).command
     left_out += left_by_others(question.settings.folder)
-    return Comparison(question, drained, left_out, commands)
+    return Comparison(question, ports is None, drained, left_out, commands)
 
 
 class _Drainer:
@@ -118,24 +134,50 @@ class _Drainer:
         settings = self.question.settings
         with running(one, folder, tools_run_on(settings.threads)) as process:
             process.wait_until_live(self.heed)
-            self.link.send(self._load(_WARM_FRAMES, self.number ^ 1), self.heed)
+            warm = self._send(min(_WARM_FRAMES, self._that_fit), self.number ^ 1)
             self._until_idle(process)
-            process.stop()
-            sent = self.link.send(self._load(self.question.frames, self.number), self.heed)
-            touch(folder, self.question.frames * (self.question.size + RECORD_HEADER))
+            process.stop(self.heed)
+            arrived = self.link.arrived()
+            sent = self._send(self.question.frames, self.number)
+            offered = self.link.arrived() - arrived if self.link.own else sent.frames
+            touch(folder, self.question.frames * self._record, self.heed)
             threads, before = process.thread_seconds(), process.seconds()
             process.resume()
             used = self._until_idle(process) - before
             each = [now - threads.get(thread, 0.0)
                     for thread, now in process.thread_seconds().items()]  # fmt: skip
+            size = process.bytes()
             claimed = process.end(self.heed)
-        paths = [path for path in process.paths() if path.stat().st_size > 0]
-        found = read_serials(paths, bench=self.number, sent=sent.by_thread)
-        if found.damage or found.never_sent or not found.distinct:
-            raise ToolError(f"{one.name}: its files are not what was sent: {found}")
+            check_done(process, size)
+        found = count(one, process.paths(), self.number, sent, self.link, self.heed)
+        if not found.distinct:
+            raise ToolError(f"{one.name} wrote none of {offered:,} frames")
         ns = 1e9 / found.distinct
         told = sorted((ns * seconds for seconds in each), reverse=True)
-        return Drained(one.name, sent.frames, found.distinct, claimed, used * ns, told)
+        return Drained(
+            one.name, offered, found.distinct, claimed, warm.frames - found.other_benches,
+            used * ns, told,
+        )  # fmt: skip
+
+    @property
+    def _that_fit(self) -> int:
+        return frames_that_fit(self.question.settings.ring, self.question.size)
+
+    @property
+    def _record(self) -> int:
+        """Bytes at most."""
+        return RECORD_HEADER + self.question.size
+
+    def check_room(self) -> None:
+        """OutputError where the files do not fit."""
+        folder = self.question.settings.folder
+        needed = (self.question.frames + _WARM_FRAMES) * self._record + _KEEP_FREE
+        free = shutil.disk_usage(folder).free
+        if needed > free:
+            raise OutputError(
+                f"{folder}: {needed >> 20:,} MiB are needed, {free >> 20:,} are free; fewer "
+                "--frames, or --dir elsewhere"
+            )
 
     def _until_idle(self, process: Process) -> float:
         def look() -> int:
@@ -144,12 +186,13 @@ class _Drainer:
 
         return until_idle(process, look)
 
-    def _load(self, frames: int, number: int) -> Load:
+    def _send(self, frames: int, number: int) -> Sent:
         threads = self.question.settings.threads
-        return Load(
+        load = Load(
             self.link.tx, sizes=((self.question.size, 1),), bench=number, frames=frames,
-            threads=threads, cpus=sender_runs_on(threads),
+            seconds=_LONGEST, threads=threads, cpus=sender_runs_on(threads),
         )  # fmt: skip
+        return self.link.send(load, self.heed)
 
 
 # ---- What it means ----------------------------------------------------------------------------
@@ -157,19 +200,18 @@ class _Drainer:
 
 def tables(comparison: Comparison) -> list[Grid]:
     rows = [(name, _figures(several)) for name, several in comparison.drained.items()]
-    return [Grid("drain", "tool", rows)]
+    return [Grid("drain", "tool", rows)] if rows else []
 
 
 def _figures(several: Sequence[Drained]) -> list[Figure]:
     ns = statistics.median(one.ns for one in several)
     middle = min(several, key=lambda one: abs(one.ns - ns))
     threads = [each for each in middle.threads if each >= _LEAST_NS] or [middle.ns]
-    unclaimed = [one.offered - one.written - one.claimed for one in several]
     return [
         Figure("offered", "offered", middle.offered),
         Figure("written", "written", middle.written),
         Figure("claimed_lost", "says lost", middle.claimed),
-        Figure("lost_unclaimed", "not told", max(unclaimed, key=abs)),
+        Figure("lost_unclaimed", "not told", max((one.unclaimed for one in several), key=abs)),
         Figure("cpu_ns", "a frame", round(ns, 1), "ns"),
         Figure("cpu_ns_least", "least", round(min(one.ns for one in several), 1), "ns"),
         Figure("cpu_ns_most", "most", round(max(one.ns for one in several), 1), "ns"),
@@ -200,9 +242,9 @@ def notes(comparison: Comparison) -> list[str]:
 def _liars(comparison: Comparison) -> list[Drained]:
     """The worst round of each tool that does not say what it lost."""
     found = []
-    for several in comparison.drained.values():
-        worst = max(several, key=lambda one: abs(one.offered - one.written - one.claimed))
-        if worst.offered - worst.written != worst.claimed:
+    for several in comparison.drained.values() if comparison.own else ():
+        worst = max(several, key=lambda one: abs(one.unclaimed), default=None)
+        if worst is not None and worst.unclaimed:
             found.append(worst)
     return found
 

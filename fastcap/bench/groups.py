@@ -2,84 +2,82 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fastcap.errors import UsageError
 
 PERIOD_US = 100_000  # of a quota; the kernel's default
-LEAST_PERCENT = 1.0  # of one processor: the kernel wants 1 ms of a period
 _PREFIX = "fastcap-bench-"
 _LONGEST = 5.0  # seconds, until those who were killed are gone
 
 
-class Group:
+class Group(abc.ABC):
     """A cgroup of ours, with a quota. Removed by `close`, when nobody is in it. UsageError where
     there can be none."""
 
-    version = ""
-
-    def __init__(self, *folders: Path) -> None:
-        self.folders = list(dict.fromkeys(folders))
-        self._made: list[Path] = []
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         try:
-            for folder in self.folders:
-                folder.mkdir()
-                self._made.append(folder)
+            folder.mkdir()
         except OSError as error:
-            self.close()
             raise UsageError(f"no quota: no cgroup {folder}: {error.strerror}") from None
 
     def adopt(self, pid: int) -> None:
         """All threads of a process."""
-        for folder in self.folders:
-            (folder / "cgroup.procs").write_text(str(pid))
+        self._write("cgroup.procs", str(pid))
 
+    @abc.abstractmethod
     def limit(self, percent: float) -> None:
-        """Of one processor; more than 100 are parts of several."""
-        raise NotImplementedError
+        """Of one processor; more than 100 are parts of several. UsageError where a group above
+        allows less."""
 
+    @abc.abstractmethod
     def lift(self) -> None:
         """No quota any more."""
-        raise NotImplementedError
+
+    def _write(self, name: str, text: str) -> None:
+        try:
+            (self.folder / name).write_text(text)
+        except OSError as error:
+            raise UsageError(
+                f"no quota: {self.folder / name} takes no {text!r}: {error.strerror}"
+            ) from None
 
     def close(self) -> None:
         """Removes it, when those in it are gone."""
         until = time.monotonic() + _LONGEST
-        for folder in reversed(self._made):
-            while folder.exists() and time.monotonic() < until:
-                try:
-                    folder.rmdir()
-                except OSError:  # who was killed is in it for a moment
-                    time.sleep(0.05)
+        while self.folder.exists() and time.monotonic() < until:
+            try:
+                self.folder.rmdir()
+            except OSError:  # who was killed is in it for a moment
+                time.sleep(0.05)
 
 
 class GroupV1(Group):
     """Of version 1, where the cpu controller has a hierarchy of its own."""
 
-    version = "v1"
-
     def __init__(self, root: Path) -> None:
         super().__init__(root / _name())
 
     def limit(self, percent: float) -> None:
-        (self.folders[0] / "cpu.cfs_period_us").write_text(str(PERIOD_US))
-        (self.folders[0] / "cpu.cfs_quota_us").write_text(str(quota_us(percent)))
+        self._write("cpu.cfs_period_us", str(PERIOD_US))
+        self._write("cpu.cfs_quota_us", str(quota_us(percent)))
 
     def lift(self) -> None:
-        (self.folders[0] / "cpu.cfs_quota_us").write_text("-1")
+        self._write("cpu.cfs_quota_us", "-1")
 
 
 class GroupV2(Group):
-    """Of version 2, below the root or below the cgroup that this process may change."""
-
-    version = "v2"
+    """Of version 2, below the root of a hierarchy."""
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         self._switch = root / "cgroup.subtree_control"
         self._switched = "cpu" not in self._switch.read_text().split()
         if self._switched:
@@ -91,14 +89,15 @@ class GroupV2(Group):
         super().__init__(root / _name())
 
     def limit(self, percent: float) -> None:
-        (self.folders[0] / "cpu.max").write_text(f"{quota_us(percent)} {PERIOD_US}")
+        self._write("cpu.max", f"{quota_us(percent)} {PERIOD_US}")
 
     def lift(self) -> None:
-        (self.folders[0] / "cpu.max").write_text(f"max {PERIOD_US}")
+        self._write("cpu.max", f"max {PERIOD_US}")
 
     def close(self) -> None:
+        """And as it was, unless a bench of another network namespace has come since."""
         super().close()
-        if self._switched:
+        if self._switched and not list(self._root.glob(f"{_PREFIX}*")):
             with contextlib.suppress(OSError):  # somebody else uses it by now
                 self._switch.write_text("-cpu")
 
@@ -116,6 +115,17 @@ def make_group() -> Group:
                 _remove_stale(root)
                 return GroupV2(root)
     raise UsageError("no quota: no cgroup here has the cpu controller")
+
+
+def check_quotas(quotas: Iterable[float]) -> None:
+    """Whether a group may have each. UsageError."""
+    group = make_group()
+    try:
+        for quota in quotas:
+            group.limit(quota)
+        group.lift()
+    finally:
+        group.close()
 
 
 def quota_us(percent: float) -> int:

@@ -19,7 +19,8 @@ Try = Callable[[Case], Run]
 class Limit(NamedTuple):
     """`found` by each search: frames a second that were offered without a loss, or percent of a
     processor that sufficed; None where there was a loss at the easiest that was tried.
-    `unlimited`: in every search nothing was lost at the hardest either, which is what was found."""
+    `unlimited`: in a search nothing was lost at the hardest either, so the limit is there or beyond
+    it."""
 
     tool: str
     case: Case
@@ -35,9 +36,9 @@ class Limit(NamedTuple):
         return statistics.median(self.known) if len(self.known) == len(self.found) else None
 
 
-def runs_at_most(searches: int = SEARCHES) -> int:
+def runs_at_most() -> int:
     """Of one tool and case."""
-    return searches * (STEPS + 2)
+    return SEARCHES * (STEPS + 2)
 
 
 def highest_rate(tool: str, case: Case, attempt: Try) -> Limit:
@@ -45,13 +46,13 @@ def highest_rate(tool: str, case: Case, attempt: Try) -> Limit:
     hundredth of it is halved by ratio. Where loss is a matter of chance a search finds one of the
     highest rates, not the highest: hence several."""
     found: list[float | None] = []
-    unlimited = True
+    unlimited = False
     for _ in range(SEARCHES):
         fastest = attempt(case._replace(rate=0))
         if not fastest.lost:
             found.append(fastest.rate)
+            unlimited = True
             continue
-        unlimited = False
         reached: dict[float, float] = {}
 
         def loses_nothing(rate: float, reached: dict[float, float] = reached) -> bool:
@@ -67,7 +68,7 @@ def highest_rate(tool: str, case: Case, attempt: Try) -> Limit:
 def lowest_quota(tool: str, case: Case, attempt: Try) -> Limit:
     """Percent of one processor, between 1 and 100."""
     found: list[float | None] = []
-    unlimited = True
+    unlimited = False
 
     def loses_nothing(inverse: float) -> bool:
         return not attempt(case._replace(quota=1 / inverse)).lost
@@ -75,8 +76,8 @@ def lowest_quota(tool: str, case: Case, attempt: Try) -> Limit:
     for _ in range(SEARCHES):
         if loses_nothing(1 / LEAST_QUOTA):
             found.append(LEAST_QUOTA)
+            unlimited = True
             continue
-        unlimited = False
         limit = _search(1 / MOST_QUOTA, 1 / LEAST_QUOTA, loses_nothing)
         found.append(None if limit is None else round(1 / limit, 3))
     return Limit(tool, case, tuple(found), unlimited)

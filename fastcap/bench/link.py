@@ -23,13 +23,11 @@ class Ports(NamedTuple):
 
 
 class Link:
-    """`rx` is where tools capture. `own`: it is ours, so that nothing else passes there.
-    `unprivileged`: only a user namespace makes us root there."""
+    """`rx` is where tools capture. `own`: it is ours, so that nothing else passes there."""
 
-    def __init__(self, ports: Ports, sender: RemoteSender, *, own: bool, user: bool) -> None:
+    def __init__(self, ports: Ports, sender: RemoteSender, *, own: bool) -> None:
         self.tx, self.rx = ports
         self.own = own
-        self.unprivileged = user
         self._sender = sender
 
     def send(self, load: Load, look: Callable[[], object]) -> Sent:
@@ -53,10 +51,10 @@ def open_link(ports: Ports | None) -> Iterator[Link]:
         if ports is not None:
             check(ports)
             sender.fork()
-            yield Link(ports, sender, own=False, user=False)
+            yield Link(ports, sender, own=False)
             return
         try:
-            user = network.enter()
+            network.enter()
             ends = network.End(NEAR, ()), network.End(FAR, ())
             opened.enter_context(network.Network(*ends, sender.serve))
         except OSError as error:
@@ -65,7 +63,7 @@ def open_link(ports: Ports | None) -> Iterator[Link]:
                 "user namespaces, or name two ports: --tx, --rx"
             ) from error
         sender.begin()
-        yield Link(Ports(FAR, NEAR), sender, own=True, user=user)
+        yield Link(Ports(FAR, NEAR), sender, own=True)
 
 
 def check(ports: Ports) -> None:

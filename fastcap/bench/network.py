@@ -79,7 +79,6 @@ def enter() -> bool:
         Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
         Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
         own_user_namespace = True
-    hide_run()
     return own_user_namespace
 
 
@@ -170,8 +169,8 @@ class Network:
 
 def be_the_far_host(control: socket.socket, end: End, serve: Callable[[], None]) -> None:
     """In the child; does not return. It ends with the near host, whose end of `control` closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the near host
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # they are for the near host
+        signal.signal(number, signal.SIG_IGN)
     try:
         unshare(CLONE_NEWNET)
         control.send(b"namespace")

@@ -30,6 +30,7 @@ _MEASURE_SECONDS = 1.0
 _CAPTURE_RUNS, _CAPTURE_SECONDS = 3, 0.3
 _CAPTURE_MEMORY = 64 << 20  # bytes of ring, and of buffer
 _CAPTURE_DISK = 512 << 20
+_MOST_MEASURED = 1518  # bytes on the wire: the generator's longest frame
 _GIGA = 1e9
 
 
@@ -130,9 +131,8 @@ def measure_capture(question: Question) -> CaptureCost:
     if sys.platform != "linux":
         return CaptureCost(_ASSUMED_CAPTURE_NS, "assumed, NOT measured here", False)
     from fastcap.bench import ring, scratch
-    from fastcap.bench.generator import SIZES
 
-    wire = min(question.frame, max(SIZES))
+    wire = min(question.frame, _MOST_MEASURED)
     asked = ring.Question(((wire, 1),), question.captured, _CAPTURE_MEMORY, _CAPTURE_MEMORY, rate=0)
     plan = scratch.plan(
         tempfile.gettempdir(), _CAPTURE_SECONDS, None, None, most=_CAPTURE_DISK,
@@ -309,6 +309,8 @@ def notes(question: Question, cost: FilterCost, capture: CaptureCost, processors
         )
     elif question.disk_bytes < frames * (RECORD_HEADER + question.captured):
         told.append("the disk is slower than what is written: it does not carry that")
+    if question.captured > _MOST_MEASURED - FCS and capture.origin.startswith("measured"):
+        told.append(f"the capture was measured with {_MOST_MEASURED - FCS} captured bytes a frame")
     if cost.captured != question.captured:
         told.append(f"the filter was measured with {cost.captured} captured bytes a frame")
     return told

@@ -114,6 +114,7 @@ class Report(NamedTuple):
             "title": self.title,
             **tables,
             **self.more,
+            **({"charts": _plain(self.charts)} if self.charts else {}),
             "notes": list(self.notes),
             "machine": self.machine,
             "versions": self.versions,
@@ -149,6 +150,15 @@ class Report(NamedTuple):
             ("versions", versions),
             ("command", f"{code}{self.command}{code}"),
         ]
+
+
+def _plain(value: Any) -> Any:
+    """Named tuples as JSON has them."""
+    if hasattr(value, "_asdict"):
+        return {name: _plain(one) for name, one in value._asdict().items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return value
 
 
 def number(value: Value) -> str:

@@ -478,7 +478,7 @@ def _one_run(
 ) -> tuple[Run, list[str], str]:
     """With a ring and a buffer of its own, which are gone when it returns; notes, and why it ended
     early, if it did."""
-    touch(own.folder, plan.size)
+    touch(own.folder, plan.size, lambda: end_as(next(iter(own.signals.wait(0)), 0)))
     running = _Running(question, plan, own.folder)
     run = running.run(own, progress or (lambda _done, _total: None))
     return run, running.notes, running.gate.room.stopped_early

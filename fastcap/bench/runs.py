@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from fastcap._native.cancel import Cancel
 from fastcap.bench.folder import own_folder
 from fastcap.bench.generator import IMIX, Load, Sent
 from fastcap.bench.groups import Group, make_group
-from fastcap.bench.idle import until_idle
+from fastcap.bench.idle import check_done, until_idle
 from fastcap.bench.link import Link
 from fastcap.bench.memory import touch
 from fastcap.bench.processors import sender_runs_on, tools_run_on
@@ -22,14 +23,17 @@ from fastcap.bench.serials import Serials, read_serials
 from fastcap.bench.stops import Heed
 from fastcap.bench.timeline import Look, Timeline
 from fastcap.bench.tools import WHOLE, Process, Request, Tool, ToolError, running, tool
-from fastcap.capture import SMALLEST_BUFFER
-from fastcap.errors import OutputError, UsageError
+from fastcap.capture import SMALLEST_BUFFER, check_memory
+from fastcap.errors import InputError, OutputError, UsageError
+from fastcap.waiting import Work, start_thread
 
 MIX = "mix"  # of sizes: fastcap.bench.generator.IMIX
 FCS = 4  # bytes of a frame on the wire that no capture has
 RECORD_HEADER = 16
 _LEAST_RING, _LEAST_FILE = 4 << 20, 1 << 20
 _KEEP_FREE = 256 << 20  # bytes of the disk
+_LOOK = 0.05  # seconds
+_SLACK = 1.25  # of `size`, for headers and a port on which others send
 _TOO_LATE = 1.5  # times the seconds of a load, and it ends though frames are left
 
 
@@ -71,10 +75,11 @@ class Settings(NamedTuple):
 
 
 class Run(NamedTuple):
-    """`offered` frames reached the interface, `rate` of them a second; `written` are different
-    frames in the files; `claimed` are lost, as the tool says itself. `cpu_s` of processor time,
-    `stall_s` the longest time in which its files did not grow while frames came, `bytes` of the
-    files. `cable_lost` frames were sent and never reached the interface: no tool's fault."""
+    """`offered` frames reached the interface (with ports: were sent), `rate` of them a second;
+    `written` are different frames in the files; `claimed` are lost, as the tool says itself.
+    `cpu_s` of processor time, `stall_s` the longest time in which its files did not grow while
+    frames came, `bytes` of the files. `cable_lost` frames were sent and never reached the
+    interface: no tool's fault."""
 
     tool: str
     case: Case
@@ -134,36 +139,26 @@ class Runner:
             if group is not None and case.quota is not None:
                 group.adopt(process.pid)
                 group.limit(case.quota)
-            touch(folder, round(frames * case.record(one.keeps_whole)))
+            touch(folder, round(frames * case.record(one.keeps_whole)), self.heed)
             before, arrived = process.seconds(), self.link.arrived()
-            watch = Watch(process, self.link, self.heed)
+            watch = Watch(process, self.link, self.heed, _SLACK * self.settings.size)
             sent = self.link.send(self._load(case, frames), watch.look)
             watch.sent_all()
             used = until_idle(process, watch.look, case.quota) - before
             if group is not None:
                 group.lift()
+            size = process.bytes()
             claimed = process.end(self.heed)
+            check_done(process, size)
             offered = self.link.arrived() - arrived if self.link.own else sent.frames
-        found = self._count(one, process.paths(), sent)
-        size = sum(path.stat().st_size for path in process.paths())
+        found = count(one, process.paths(), self.number, sent, self.link, self.heed)
+        size = process.bytes()
+        rate = sent.rate * offered / sent.frames
         return Run(
-            one.name, case, offered, sent.rate, found.distinct, found.duplicates, claimed, used,
+            one.name, case, offered, rate, found.distinct, found.duplicates, claimed, used,
             watch.longest, size, sent.frames - offered,
             watch.timeline(offered, found.distinct, size),
         )  # fmt: skip
-
-    def _count(self, one: Tool, paths: Sequence[Path], sent: Sent) -> Serials:
-        found = read_serials(
-            [path for path in paths if path.stat().st_size > 0],
-            bench=self.number, sent=sent.by_thread,
-        )  # fmt: skip
-        if found.damage:
-            raise ToolError(f"{one.name}: its files are damaged: {found.damage[0].reason}")
-        if found.never_sent:
-            raise ToolError(f"{one.name}: its files hold {found.never_sent:,} frames of nobody")
-        if self.link.own and found.foreign:
-            raise ToolError(f"{one.name}: its files hold {found.foreign:,} frames of others")
-        return found
 
     def _load(self, case: Case, frames: int) -> Load:
         settings = self.settings
@@ -180,6 +175,7 @@ def request(settings: Settings, interface: str, snaplen: int) -> Request:
 
 def check(settings: Settings) -> None:
     """OutputError for a directory that cannot be used, UsageError for what no tool takes."""
+    check_memory(settings.ring, settings.buffer)
     if settings.ring < _LEAST_RING or settings.buffer < SMALLEST_BUFFER:
         raise UsageError(
             f"--ring is at least {_LEAST_RING >> 20}M, --buffer {SMALLEST_BUFFER >> 20}M"
@@ -204,11 +200,47 @@ def frames_of(settings: Settings, case: Case, keeps_whole: bool) -> int:
     return frames
 
 
-class Watch:
-    """Looks at a tool at work: what came, how its files grow, how full its ring is."""
+def count(
+    one: Tool, paths: Sequence[Path], number: int, sent: Sent, link: Link, heed: Heed
+) -> Serials:
+    """What is in its files. ToolError for what nobody sent; InputError where nothing was sent, or
+    nothing of it came through two ports. Raises what `heed` raises."""
+    if not sent.frames:
+        raise InputError(f"{link.tx} sent nothing: has it a carrier?")
+    cancel = Cancel()
 
-    def __init__(self, process: Process, link: Link, heed: Heed) -> None:
+    def read() -> Serials:
+        files = [path for path in paths if path.stat().st_size > 0]
+        return read_serials(files, bench=number, sent=sent.by_thread, cancel=cancel)
+
+    work = Work(read)
+    thread = start_thread(work.run, "fastcap-count")
+    try:
+        while not work.done.wait(_LOOK):
+            heed()
+    finally:
+        cancel.set()
+        thread.join()
+    found = work.result()
+    if found.damage:
+        raise ToolError(f"{one.name}: its files are damaged: {found.damage[0].reason}")
+    if found.never_sent:
+        raise ToolError(f"{one.name}: its files hold {found.never_sent:,} frames of nobody")
+    if link.own and found.foreign:
+        raise ToolError(f"{one.name}: its files hold {found.foreign:,} frames of others")
+    if not link.own and not found.distinct:
+        raise InputError(
+            f"nothing that {link.tx} sent is in the files: is it connected to {link.rx}?"
+        )
+    return found
+
+
+class Watch:
+    """Looks at a tool at work: what came, and how its files grow, up to `most` bytes."""
+
+    def __init__(self, process: Process, link: Link, heed: Heed, most: float) -> None:
         self._process = process
+        self._most = most
         self._link = link
         self._heed = heed
         self._sending = True
@@ -224,6 +256,8 @@ class Watch:
         now, size = time.monotonic(), self._process.bytes()
         if self._sending:
             self.longest = max(self.longest, now - self._grew_at)
+        if size > self._most:
+            raise OutputError(f"{self._process.tool.name}: more than --size: others send here too")
         if size != self.size:
             self.size, self._grew_at = size, now
         came = self._link.arrived() - self._arrived

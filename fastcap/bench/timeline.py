@@ -47,4 +47,6 @@ def _stalls(looks: Sequence[Look]) -> list[tuple[float, float]]:
         if since is not None and before - since[0] >= _LEAST_STALL and came_before > since[1]:
             found.append((round(since[0], 4), round(before, 4)))
         since = None
+    if since is not None and looks[-1][0] - since[0] >= _LEAST_STALL and looks[-1][1] > since[1]:
+        found.append((round(since[0], 4), round(looks[-1][0], 4)))
     return found

@@ -19,7 +19,6 @@ from fastcap import ourselves
 from fastcap.bench.stops import Heed
 from fastcap.errors import InputError
 
-NAMES = ("fastcap", "tcpdump", "dumpcap", "netsniff-ng")
 WHOLE = 262_144  # bytes of a frame that are all of it
 _LONGEST = 60.0  # seconds until a tool captures, or has ended
 _LOOK = 0.02  # seconds between two looks
@@ -163,16 +162,28 @@ class Process:
             raise ToolError(f"{self.tool.name} ended: {_last_line(self.said())}") from None
 
     def thread_seconds(self) -> dict[int, float]:
-        found = {}
-        for folder in Path(f"/proc/{self.pid}/task").iterdir():
-            found[int(folder.name)] = int((folder / "schedstat").read_text().split()[0]) / 1e9
-        return found
+        return {
+            int(folder.name): int((folder / "schedstat").read_text().split()[0]) / 1e9
+            for folder in self._threads()
+        }
 
-    def stop(self) -> None:
+    def _threads(self) -> list[Path]:
+        """ToolError where it has ended."""
+        try:
+            return list(Path(f"/proc/{self.pid}/task").iterdir())
+        except OSError:
+            raise ToolError(f"{self.tool.name} ended: {_last_line(self.said())}") from None
+
+    def is_at_work(self) -> bool:
+        """Whether one of its threads runs, waits for a processor or for a disk."""
+        return any(_state(folder) in "RD" for folder in self._threads())
+
+    def stop(self, heed: Heed) -> None:
         """All its threads stand still afterwards."""
         self._process.send_signal(signal.SIGSTOP)
-        for folder in Path(f"/proc/{self.pid}/task").iterdir():
-            while (folder / "stat").read_text().rpartition(")")[2].split()[0] not in "TZX":
+        for folder in self._threads():
+            while _state(folder) not in "TZX":
+                heed()
                 time.sleep(0.001)
 
     def resume(self) -> None:
@@ -199,9 +210,9 @@ class Process:
 
     def close(self) -> None:
         """It is gone afterwards, with whatever it started."""
-        if self._process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):  # nobody is left of its group
             os.killpg(self.pid, signal.SIGKILL)
-            self._process.wait()
+        self._process.wait()
 
     def paths(self) -> list[Path]:
         """Its captures, in the order of their names."""
@@ -237,6 +248,14 @@ def _prepare(parent: int, processors: frozenset[int]) -> None:
     if os.getppid() != parent:
         os._exit(1)
     os.sched_setaffinity(0, processors)
+
+
+def _state(thread: Path) -> str:
+    """As /proc has it; X for one that is gone."""
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
 
 
 def _last_line(text: str) -> str:

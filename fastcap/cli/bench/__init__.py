@@ -17,6 +17,8 @@ def command() -> None:
     """Will this box drop frames? What a rate needs, and what disk and processors here give.
 
     \b
+      fastcap bench capture
+      fastcap bench drain
       fastcap bench plan --rate 10G --frame 512 --snaplen 80 --days 30 --hit 1%
       fastcap bench disk /data
       fastcap bench ring --rate 14.88M

@@ -176,7 +176,7 @@ def capture(
     ports = ports_of(tx, rx)
     minutes = max(1, round(plan.seconds(settings) / 60))
     say(f"{plan.runs():,} runs at most, about {minutes} minutes")
-    say_ports(ports, sizes, rates)
+    say_ports(ports, sizes, [*rates, 0.0] if find_limit == "rate" else rates, minutes)
     with alone(), steps_bar() as progress:
         comparison = compare(plan, settings, ports, progress)
     print_report(

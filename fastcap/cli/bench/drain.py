@@ -115,7 +115,7 @@ def drain(
     ports = ports_of(tx, rx)
     fit = draining.frames_that_fit(ring, frame)
     question = draining.Question(tools, frame, snaplen, frames or fit, rounds, settings)
-    say_ports(ports, [str(frame)], [0.0])
+    say_ports(ports, [str(frame)], [0.0], rounds * len(tools))
     with alone(), steps_bar() as progress:
         comparison = draining.compare(question, ports, progress)
     print_report(

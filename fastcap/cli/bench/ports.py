@@ -33,13 +33,15 @@ def ports_of(tx: str | None, rx: str | None) -> Ports | None:
     return ports
 
 
-def say_ports(ports: Ports | None, sizes: Sequence[str], rates: Sequence[float]) -> None:
+def say_ports(
+    ports: Ports | None, sizes: Sequence[str], rates: Sequence[float], minutes: int
+) -> None:
     """Before anything is sent at a port that is not ours."""
     if ports is None:
         return
-    told = ", ".join(f"{rate:,.0f}" if rate else "as many as go" for rate in rates)
+    told = ", ".join(f"{rate:,.0f}" if rate else "as many as go" for rate in dict.fromkeys(rates))
     say(
         f"sends at {ports.tx} and captures at {ports.rx}: frames of {', '.join(sizes)} bytes, "
         f"{told} a second, to 02:fc:ff:ff:ff:ff, with made-up IPv4 addresses; whoever is on that "
-        "wire gets them"
+        f"wire gets them, on and off for about {minutes} minutes"
     )
