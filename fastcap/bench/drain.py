@@ -81,7 +81,7 @@ def frames_that_fit(ring: int, size: int) -> int:
     quarter of the ring is left.
 
     >>> frames_that_fit(512 << 20, 300)
-    724155
+    724196
     """
     return ring // 4 * 3 // (size + 256)
 
