@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 from fastcap.bench.report import number
@@ -53,3 +56,39 @@ def assert_shows(text: str, figures: dict[str, Any]) -> None:
     """Every figure of a table in JSON stands in the text."""
     for name, value in figures.items():
         assert number(value) in text, name
+
+
+def with_a_file(folder: Path) -> Path:
+    """A directory in it, in which somebody has a file."""
+    place = folder / "data"
+    place.mkdir()
+    (place / "precious").write_text("precious")
+    return place
+
+
+def assert_untouched(folder: Path) -> None:
+    assert os.listdir(folder) == ["precious"]
+    assert (folder / "precious").read_text() == "precious"
+
+
+def captures(folder: Path) -> list[Path]:
+    """Of a bench that runs."""
+    return [*folder.glob(".fastcap-bench-*/*bench_*")]
+
+
+def used(folder: Path) -> int:
+    """Bytes of these; by inode, for they get other names meanwhile."""
+    sizes = {}
+    for path in captures(folder):
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            continue
+        sizes[status.st_ino] = status.st_size
+    return sum(sizes.values())
+
+
+def wait_until_it_writes(folder: Path, process: subprocess.Popen[str]) -> None:
+    while used(folder) == 0:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)

@@ -118,3 +118,16 @@ def _ask(method: str, url: str, body: object = None) -> Any:
     except urllib.error.HTTPError as error:
         with error:
             raise AssertionError(json.load(error)["value"]["message"]) from None
+
+
+def embedded(opened: Browser) -> Any:
+    """The JSON inside the page of a bench."""
+    return json.loads(opened.run("return document.getElementById('report').textContent"))
+
+
+def drawn(opened: Browser) -> list[list[dict[str, Any]]]:
+    """What plotly has on it, chart by chart, trace by trace."""
+    found: list[list[dict[str, Any]]] = opened.run(
+        "return [...document.querySelectorAll('.js-plotly-plot')].map((plot) => plot.data)"
+    )
+    return found

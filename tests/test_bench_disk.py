@@ -21,7 +21,17 @@ from fastcap.bench import disk
 from fastcap.bench.disk import Measured
 from fastcap.bench.scratch import CHUNK, Plan
 from tests import pcaps
-from tests.benching import BENCH, assert_shows, bench, tables_of, told
+from tests.benching import (
+    BENCH,
+    assert_shows,
+    assert_untouched,
+    bench,
+    tables_of,
+    told,
+    used,
+    wait_until_it_writes,
+    with_a_file,
+)
 from tests.faults.harness import Fault, Faults, Kind
 from tests.live.disks import mounted, small
 
@@ -33,28 +43,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A directory in which somebody has a file."""
-    place = tmp_path / "data"
-    place.mkdir()
-    (place / "precious").write_text("precious")
-    return place
-
-
-def assert_untouched(folder: Path) -> None:
-    assert os.listdir(folder) == ["precious"]
-    assert (folder / "precious").read_text() == "precious"
-
-
-def used(folder: Path) -> int:
-    """Bytes of the captures of a bench that runs; by inode, for they get other names meanwhile."""
-    sizes = {}
-    for path in folder.glob(".fastcap-bench-*/*bench_*"):
-        try:
-            status = path.lstat()
-        except FileNotFoundError:
-            continue
-        sizes[status.st_ino] = status.st_size
-    return sum(sizes.values())
+    return with_a_file(tmp_path)
 
 
 def start(folder: Path, *words: object) -> subprocess.Popen[str]:
@@ -63,12 +52,6 @@ def start(folder: Path, *words: object) -> subprocess.Popen[str]:
         [*BENCH, "disk", folder, "--seconds", "30", "--size", "32M", *map(str, words)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-
-
-def wait_until_it_writes(folder: Path, process: subprocess.Popen[str]) -> None:
-    while used(folder) == 0:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
 
 
 # ---- What it tells ------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ from fastcap.bench import page
 from fastcap.bench.charts import Bars, Lines
 from fastcap.bench.report import Report
 from tests.benching import bench, told
-from tests.browser import Browser, browser
+from tests.browser import Browser, browser, drawn, embedded
 from tests.conftest import needs
 from tests.pages import HOSTILE, comparison, hostile
 
@@ -67,18 +66,6 @@ def numbers(value: object) -> set[float]:
         inside = value.values() if isinstance(value, dict) else value
         return {number for each in inside for number in numbers(each)}
     return {value} if isinstance(value, int | float) else set()
-
-
-def embedded(opened: Browser) -> Any:
-    return json.loads(opened.run("return document.getElementById('report').textContent"))
-
-
-def drawn(opened: Browser) -> list[list[dict[str, Any]]]:
-    """What plotly has, chart by chart, trace by trace."""
-    found: list[list[dict[str, Any]]] = opened.run(
-        "return [...document.querySelectorAll('.js-plotly-plot')].map((plot) => plot.data)"
-    )
-    return found
 
 
 def test_nothing_is_fetched_and_the_console_is_silent(

@@ -22,7 +22,19 @@ from fastcap.bench import ring
 from fastcap.bench.generator import IMIX
 from fastcap.bench.ring import Measured, Question, Run
 from fastcap.bench.scratch import Plan
-from tests.benching import BENCH, FASTCAP, assert_shows, bench, tables_of, told
+from tests.benching import (
+    BENCH,
+    FASTCAP,
+    assert_shows,
+    assert_untouched,
+    bench,
+    captures,
+    tables_of,
+    told,
+    used,
+    wait_until_it_writes,
+    with_a_file,
+)
 from tests.conftest import needs
 from tests.faults.harness import Fault, Faults, Kind
 from tests.live.disks import small
@@ -40,32 +52,7 @@ if sys.platform != "linux":
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A directory in which somebody has a file."""
-    place = tmp_path / "data"
-    place.mkdir()
-    (place / "precious").write_text("precious")
-    return place
-
-
-def assert_untouched(folder: Path) -> None:
-    assert os.listdir(folder) == ["precious"]
-    assert (folder / "precious").read_text() == "precious"
-
-
-def captures(folder: Path) -> list[Path]:
-    return [*folder.glob(".fastcap-bench-*/*bench_*")]
-
-
-def used(folder: Path) -> int:
-    """Bytes of the files of a bench that runs; by inode, for they get other names meanwhile."""
-    sizes = {}
-    for path in captures(folder):
-        try:
-            status = path.lstat()
-        except FileNotFoundError:
-            continue
-        sizes[status.st_ino] = status.st_size
-    return sum(sizes.values())
+    return with_a_file(tmp_path)
 
 
 def start(folder: Path, *words: object) -> subprocess.Popen[str]:
@@ -74,12 +61,6 @@ def start(folder: Path, *words: object) -> subprocess.Popen[str]:
         [*BENCH, "ring", "--dir", folder, "--seconds", "30", *SMALL, *map(str, words)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-
-
-def wait_until_it_writes(folder: Path, process: subprocess.Popen[str]) -> None:
-    while used(folder) == 0:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
 
 
 def assert_agrees(found: dict[str, Any]) -> None:
