@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from tests.benching import assert_shows, bench, tables_of, told
 
 pytestmark = pytest.mark.usefixtures("only_bench")
 
+MACHINE: dict[str, str | int] = {
+    "processor": "P", "processors": 2, "memory_mib": 1, "system": "Linux",
+}  # fmt: skip
 CAPTURE = CaptureCost(40, "--capture-ns")
 COST = FilterCost(ns=8.0, frames=1000, captured=80, runs=3, engine="jit")
 ISSUE = "--rate 10G --frame 512 --snaplen 80 --days 30 --hit 1%".split()
@@ -126,15 +130,42 @@ def test_table_json_and_markdown_have_the_same_figures() -> None:
 def test_a_report_shows_what_is_not_known_and_text_that_markdown_would_take_for_its_own() -> None:
     row = [Figure("a_s", "a", 0.5, "s"), Figure("b_s", "b", None, "s")]
     table = Figures("filter", "what", [Figure("filter", "filter", "ip[0] & 1 | 2")])
-    machine: dict[str, str | int] = {
-        "processor": "P", "processors": 2, "memory_mib": 1, "system": "Linux",
-    }  # fmt: skip
-    report = Report("title", "command", machine, {}, [Grid("tools", "tool", [("x", row)]), table],
+    report = Report("title", "command", MACHINE, {}, [Grid("tools", "tool", [("x", row)]), table],
                     ["noted"])  # fmt: skip
     assert report.as_json()["tools"] == [{"tool": "x", "a_s": 0.5, "b_s": None}]
     assert "| x | 0.5 s | ? |" in report.as_markdown()
     assert "ip[0] & 1 \\| 2" in report.as_markdown()
     assert "- noted" in report.as_text()
+
+
+def test_a_wide_grid_is_in_pieces_no_wider_than_the_terminal_and_nothing_is_left_out(
+    rng: random.Random,
+) -> None:
+    for _ in range(200):
+        keys = rng.randrange(3)
+        columns = [f"{place}{'x' * rng.randrange(12)}" for place in range(rng.randrange(1, 9))]
+        rows = [
+            (tool, [Figure(name, name, rng.randrange(10**6), is_key=place < keys)
+                    for place, name in enumerate(columns)])
+            for tool in ("fastcap", "tcpdump")
+        ]  # fmt: skip
+        grid = Grid("results", "tool", rows)
+        report = Report("title", "command", MACHINE, {}, [grid], [])
+        width = rng.randrange(1, 100)
+        _, *pieces, _ = report.as_text(width).split("\n\n")
+        cells: set[str] = set()
+        for piece in pieces:
+            lines = piece.splitlines()
+            words = [line.split() for line in lines]
+            assert [line[0] for line in words] == ["tool", "fastcap", "tcpdump"]
+            assert {len(line) for line in words} == {len(words[0])}
+            assert words[0][: keys + 1] == ["tool", *columns[:keys]][: len(words[0])]
+            if len(words[0]) > keys + 2:  # one column is there however wide it is
+                assert max(map(len, lines)) <= width
+            cells.update(*words)
+        assert cells == {cell for row in [grid.head, *grid.cells()] for cell in row}
+        _, together, _ = report.as_text().split("\n\n")
+        assert together.splitlines()[0].split() == ["tool", *columns]
 
 
 @pytest.mark.parametrize(

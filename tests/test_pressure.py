@@ -103,7 +103,7 @@ def test_what_is_read_while_others_write_is_what_was_written_at_once(pressure: P
         until = time.monotonic() + 60
         while not pressure.read().began:
             assert time.monotonic() < until
-        seen = set()
+        seen: set[float] = set()
         reads = 0
         while reads < 20_000 or len(seen) <= 10:
             assert time.monotonic() < until, f"{reads} reads saw {len(seen)} writes"

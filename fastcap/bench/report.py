@@ -10,11 +10,13 @@ from fastcap.bench.charts import Bars, Lines
 from fastcap.bench.machine import in_words
 
 Value = float | str | None  # None: not known here
+_BETWEEN = "  "  # two columns
 
 
 class Figure(NamedTuple):
     """One number. `name` is what JSON calls it, with its unit; `how`, the arithmetic behind it.
-    `shown` stands for people in place of the number. Without a label it is in JSON alone."""
+    `shown` stands for people in place of the number. Without a label it is in JSON alone. `is_key`:
+    it says what a row is about, as the tool does."""
 
     name: str
     label: str
@@ -22,6 +24,7 @@ class Figure(NamedTuple):
     unit: str = ""
     how: str = ""
     shown: str = ""
+    is_key: bool = False
 
     @property
     def text(self) -> str:
@@ -74,6 +77,11 @@ class Grid(NamedTuple):
         return [self.title, *(figure.label for figure in self.figures[0])]
 
     @property
+    def keys(self) -> set[int]:
+        """Columns that say what a row is about; with the tool, the first."""
+        return {0, *(at + 1 for at, figure in enumerate(self.figures[0]) if figure.is_key)}
+
+    @property
     def figures(self) -> list[list[Figure]]:
         """Of each row, those that are shown."""
         return [[figure for figure in figures if figure.label] for _, figures in self.rows]
@@ -121,11 +129,18 @@ class Report(NamedTuple):
             "command": self.command,
         }
 
-    def as_text(self) -> str:
+    def as_text(self, width: int | None = None) -> str:
+        """For a terminal that is `width` columns wide: a grid that is wider stands there in pieces,
+        each with the columns that say what a row is about."""
         parts = [self.title]
         for table in self.tables:
             rows = [table.head, *table.cells()]
-            parts += ["", *_aligned(rows, table.right)]
+            if isinstance(table, Grid) and width is not None:
+                for columns in _pieces(rows, table.keys, width):
+                    right = {at for at, column in enumerate(columns) if column in table.right}
+                    parts += ["", *_aligned([[row[at] for at in columns] for row in rows], right)]
+            else:
+                parts += ["", *_aligned(rows, table.right)]
         parts += ["", *(f"- {note}" for note in self.notes)] if self.notes else []
         parts += ["", *(f"{name:<9} {told}" for name, told in self._origin())]
         return "\n".join(parts)
@@ -176,15 +191,32 @@ def number(value: Value) -> str:
     return f"{value:.4g}"
 
 
+def _widths(rows: list[list[str]]) -> list[int]:
+    return [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+
+
+def _pieces(rows: list[list[str]], keys: set[int], width: int) -> list[list[int]]:
+    """The columns of each piece; all have the keys, and one more at least."""
+    widths = [column + len(_BETWEEN) for column in _widths(rows)]
+    first = sorted(keys)
+    pieces = [list(first)]
+    for column in sorted(set(range(len(widths))) - keys):
+        used = sum(widths[at] for at in pieces[-1]) - len(_BETWEEN)
+        if used + widths[column] > width and pieces[-1] != first:
+            pieces.append(list(first))
+        pieces[-1].append(column)
+    return pieces
+
+
 def _aligned(rows: list[list[str]], right: set[int]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = _widths(rows)
     lines = []
     for row in rows:
         cells = [
             cell.rjust(width) if column in right else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        lines.append("  ".join(cells).rstrip())
+        lines.append(_BETWEEN.join(cells).rstrip())
     return lines
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import shlex
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -95,7 +96,12 @@ def _print(report: Report, output: Output) -> None:
 
         click.echo(json.dumps(report.as_json()))
     else:
-        click.echo(report.as_markdown() if output.markdown else report.as_text())
+        click.echo(report.as_markdown() if output.markdown else report.as_text(_columns()))
+
+
+def _columns() -> int | None:
+    """Of the terminal; None where there is none, and lines may have any length."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 @contextlib.contextmanager
