@@ -6,11 +6,14 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from fastcap.bench import lies
 from fastcap.bench.charts import Bar, BarGroup, Bars, Lines, Series
 from fastcap.bench.comparison import RATE, Comparison, Plan, Result, Spread, told
+from fastcap.bench.generator import MIX
 from fastcap.bench.limits import LEAST_SHARE, SEARCHES, Limit
 from fastcap.bench.report import Figure, Figures, Grid, number
-from fastcap.bench.runs import MIX, RECORD_HEADER, Case, Run, Settings
+from fastcap.bench.runs import Case, Run, Settings
+from fastcap.formats.pcap import RECORD_HEADER_SIZE
 
 _MEGA = 1e6
 _EVEN = 1.05  # times the least rate that a tool was offered, and all are taken to be the same
@@ -73,13 +76,14 @@ def _case_figures(plan: Plan, case: Case) -> list[Figure]:
     """What is the same in all rows is in JSON alone."""
     rate = case.rate or None
     quotas, snaplens = set(plan.quotas), set(plan.snaplens)
-    return [
+    figures = [
         Figure("size", "bytes", case.size),
         Figure("snaplen", "kept" if len(snaplens) > 1 else "", case.snaplen),
         Figure("rate_asked", "asked", rate, shown=number(rate) if rate else "max"),
         Figure("quota_percent", "processor" if quotas != {None} else "", case.quota,
                shown="all" if case.quota is None else f"{case.quota:g} %"),
     ]  # fmt: skip
+    return [figure._replace(is_key=True) for figure in figures]
 
 
 def _spread_figures(name: str, spread: Spread | None, digits: int, unit: str) -> list[Figure]:
@@ -125,7 +129,7 @@ def _cost(comparison: Comparison) -> Iterable[tuple[str, list[Figure]]]:
     for cost in costs:
         least = min(other.median for other in costs if other.size == cost.size)
         yield cost.tool, [
-            Figure("size", "bytes", cost.size),
+            Figure("size", "bytes", cost.size, is_key=True),
             Figure("cpu_ns", "a frame, median", round(cost.median, 1), "ns"),
             Figure("cpu_ns_least", "least", round(min(cost.known), 1), "ns"),
             Figure("cpu_ns_most", "most", round(max(cost.known), 1), "ns"),
@@ -176,16 +180,9 @@ def notes(comparison: Comparison) -> list[str]:
 
 def _lies(comparison: Comparison) -> Iterable[str]:
     """The worst round of each tool that does not say what it lost."""
-    worst: dict[str, Run] = {}
     runs = [run for result in comparison.results for run in result.runs] if comparison.own else []
-    for run in runs:
-        if abs(run.unclaimed) > (abs(worst[run.tool].unclaimed) if run.tool in worst else 0):
-            worst[run.tool] = run
-    for name, run in worst.items():
-        yield (
-            f"{name} DOES NOT TELL THE TRUTH: {run.lost:,} of {run.offered:,} frames are not in "
-            f"its files, and it says that it lost {run.claimed:,} ({told(run.case)})"
-        )
+    for run in lies.worst_lies(runs):
+        yield f"{lies.told(run)} ({told(run.case)})"
 
 
 def _slow(comparison: Comparison) -> Iterable[str]:
@@ -362,7 +359,7 @@ def _waiting_charts(plan: Plan, settings: Settings, comparison: Comparison) -> I
         if not chosen:
             continue
         series = [_waiting_series(one.tool, _middle(one.runs)) for one in chosen]
-        kept = round(case.record(keeps_whole=False)) - RECORD_HEADER
+        kept = round(case.record(keeps_whole=False)) - RECORD_HEADER_SIZE
         yield Lines(
             "waiting" if quota is None else "waiting_quota",
             f"Offered and in no file, {told(case)}",

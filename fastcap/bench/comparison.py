@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fastcap.bench.folder import left_by_others
+from fastcap.bench.generator import MIX
 from fastcap.bench.groups import check_quotas
 from fastcap.bench.limits import Limit, highest_rate, lowest_quota, runs_at_most
 from fastcap.bench.link import Ports, open_link
@@ -150,6 +151,17 @@ def compare(
     return comparison._replace(left_out=[*comparison.left_out, *notes])
 
 
+def in_turns(tools: Sequence[str], place: int) -> list[str]:
+    """Who goes when in the round at `place`: each time another one begins, so that no tool always
+    comes behind the same.
+
+    >>> in_turns(["fastcap", "tcpdump", "dumpcap"], 1)
+    ['tcpdump', 'dumpcap', 'fastcap']
+    """
+    first = place % len(tools) if tools else 0
+    return [*tools[first:], *tools[:first]]
+
+
 class _Comparing:
     def __init__(self, plan: Plan, runner: Runner, progress: Progress, left_out: list[str]) -> None:
         self.plan = plan
@@ -168,9 +180,9 @@ class _Comparing:
 
     def all(self) -> Comparison:
         runs: dict[tuple[Case, str], list[Run]] = {}
-        for _ in range(self.plan.rounds):
+        for place in range(self.plan.rounds):
             for case in self.plan.cases():
-                for run in self._turns(case):
+                for run in self._turns(case, place):
                     runs.setdefault((case, run.tool), []).append(run)
         if not runs:
             raise ToolError("no tool could be run: " + "; ".join(self.left_out))
@@ -192,8 +204,8 @@ class _Comparing:
             self.left_out, commands,
         )  # fmt: skip
 
-    def _turns(self, case: Case) -> Iterator[Run]:
-        for name in list(self.tools):
+    def _turns(self, case: Case, place: int) -> Iterator[Run]:
+        for name in in_turns(self.tools, place):
             try:
                 yield self._run(name, case)
             except ToolError as error:
@@ -222,7 +234,7 @@ class _Comparing:
 
 def told(case: Case) -> str:
     """For people."""
-    size = "a mix of sizes" if case.size == "mix" else f"{case.size} bytes"
+    size = "a mix of sizes" if case.size == MIX else f"{case.size} bytes"
     rate = f"{case.rate:,.0f} frames/s" if case.rate else "as fast as they go"
     quota = "" if case.quota is None else f", {case.quota:.3g} % of a processor"
     return f"{size}, {rate}{quota}"

@@ -24,9 +24,8 @@ from fastcap.bench import charts as drawn
 from fastcap.bench.report import Figure, Figures
 from fastcap.bench.scratch import CHUNK, PAUSE, Plan, Room, Scratch, mib, scratch
 from fastcap.bench.stops import end_as
-from fastcap.bench.traffic import RECORD_HEADER
 from fastcap.errors import OutputError
-from fastcap.formats.pcap import HEADER_SIZE
+from fastcap.formats.pcap import HEADER_SIZE, RECORD_HEADER_SIZE
 from fastcap.outputs import Target
 from fastcap.rotation import Rotation
 from fastcap.series import Series
@@ -81,12 +80,12 @@ def _chunk(*, starts_file: bool, header: bytes, rng: np.random.Generator) -> _Ch
     chunk.write(rng.bytes(CHUNK))
     at = len(header) if starts_file else 0
     chunk[:at] = header[:at]
-    size = RECORD_HEADER + _SNAPLEN
+    size = RECORD_HEADER_SIZE + _SNAPLEN
     seconds = int(time.time())
     while at < CHUNK:
         left = CHUNK - at
         length = left if left < 2 * size else size
-        captured = length - RECORD_HEADER
+        captured = length - RECORD_HEADER_SIZE
         struct.pack_into("<IIII", chunk, at, seconds, 0, captured, captured)
         chunk.frames += 1
         at += length
@@ -281,13 +280,13 @@ def _times(measured: Measured) -> Figures:
 
 
 def _frames(measured: Measured, snaplen: int) -> Figures:
-    record = RECORD_HEADER + snaplen
+    record = RECORD_HEADER_SIZE + snaplen
     rate = measured.bytes / measured.synced
     frames = rate / record
     # A capture waits for syncs later than a bench does; that it never will is not known.
     stall = max(*measured.turns, measured.longest_hold, 0.0)
     rows = [
-        Figure("record_bytes", "a record", record, "bytes", f"{RECORD_HEADER} + {snaplen}"),
+        Figure("record_bytes", "a record", record, "bytes", f"{RECORD_HEADER_SIZE} + {snaplen}"),
         Figure("frames_per_second", "the disk carries", int(frames), "frames/s",
                f"{rate / _MEGA:,.1f} MB/s / {record} bytes"),
         Figure("stall_buffer_mb", "buffer for the longest stall or wait",

@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fastcap.bench import lies
 from fastcap.bench.charts import Bar, BarGroup, Bars
+from fastcap.bench.comparison import in_turns
 from fastcap.bench.folder import left_by_others, own_folder
 from fastcap.bench.generator import Load, Sent
 from fastcap.bench.idle import check_done, until_idle
@@ -21,10 +23,11 @@ from fastcap.bench.link import Link, Ports, open_link
 from fastcap.bench.memory import touch
 from fastcap.bench.processors import sender_runs_on, tools_run_on
 from fastcap.bench.report import Figure, Grid
-from fastcap.bench.runs import RECORD_HEADER, Settings, count, request
+from fastcap.bench.runs import Settings, count, request
 from fastcap.bench.stops import Heed, heeded
 from fastcap.bench.tools import Process, Tool, ToolError, installed, running, tool
 from fastcap.errors import OutputError, UsageError
+from fastcap.formats.pcap import RECORD_HEADER_SIZE
 
 LINE_RATE = 10**10 / (8 * (64 + 20))  # of 64-byte frames at 10 Gbit/s, a second: 14.88 million
 _LINE_NS = 1e9 / LINE_RATE  # 67.2
@@ -61,9 +64,13 @@ class Drained(NamedTuple):
     threads: Sequence[float]
 
     @property
+    def lost(self) -> int:
+        return self.offered - self.written
+
+    @property
     def unclaimed(self) -> int:
         """Frames that it lost and does not say so."""
-        return self.offered - self.written + self.warm_lost - self.claimed
+        return self.lost + self.warm_lost - self.claimed
 
 
 class Comparison(NamedTuple):
@@ -99,7 +106,7 @@ def compare(question: Question, ports: Ports | None, progress: Progress | None) 
         drainer = _Drainer(question, link, heed)
         drainer.check_room()
         for place in range(question.rounds):
-            for number, name in enumerate(list(drained)):
+            for number, name in enumerate(in_turns(list(drained), place)):
                 say(place * len(tools) + number, question.rounds * len(tools), name)
                 try:
                     drained[name].append(drainer.drain(name))
@@ -146,9 +153,9 @@ class _Drainer:
             used = self._until_idle(process) - before
             each = [now - threads.get(thread, 0.0)
                     for thread, now in process.thread_seconds().items()]  # fmt: skip
-            size = process.bytes()
+            written = process.bytes()
             claimed = process.end(self.heed)
-            check_done(process, size)
+            check_done(process, written)
         found = count(one, process.paths(), self.number, sent, self.link, self.heed)
         if not found.distinct:
             raise ToolError(f"{one.name} wrote none of {offered:,} frames")
@@ -166,7 +173,7 @@ class _Drainer:
     @property
     def _record(self) -> int:
         """Bytes at most."""
-        return RECORD_HEADER + self.question.size
+        return RECORD_HEADER_SIZE + self.question.size
 
     def check_room(self) -> None:
         """OutputError where the files do not fit."""
@@ -225,9 +232,7 @@ def _figures(several: Sequence[Drained]) -> list[Figure]:
 def notes(comparison: Comparison) -> list[str]:
     question, settings = comparison.question, comparison.question.settings
     return [
-        *(f"{one.tool} DOES NOT TELL THE TRUTH: {one.offered - one.written:,} of {one.offered:,} "
-          f"frames are not in its files, and it says that it lost {one.claimed:,}"
-          for one in _liars(comparison)),
+        *_lies(comparison),
         *(f"left out: {what}" for what in comparison.left_out),
         f"{question.frames:,} frames of {question.size} bytes, {question.snaplen or 'all'} kept, "
         f"in a ring of {settings.ring >> 20} MiB, while the tool was stopped; {question.rounds} "
@@ -239,14 +244,10 @@ def notes(comparison: Comparison) -> list[str]:
     ]  # fmt: skip
 
 
-def _liars(comparison: Comparison) -> list[Drained]:
+def _lies(comparison: Comparison) -> list[str]:
     """The worst round of each tool that does not say what it lost."""
-    found = []
-    for several in comparison.drained.values() if comparison.own else ():
-        worst = max(several, key=lambda one: abs(one.unclaimed), default=None)
-        if worst is not None and worst.unclaimed:
-            found.append(worst)
-    return found
+    rounds = [one for several in comparison.drained.values() for one in several]
+    return [lies.told(one) for one in lies.worst_lies(rounds if comparison.own else ())]
 
 
 def title(comparison: Comparison) -> str:

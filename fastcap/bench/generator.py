@@ -32,12 +32,22 @@ SIZES = (64, 128, 300, 512, 1024, 1518)
 # The mix that data sheets call simple IMIX: IP packets of 40, 576 and 1500 bytes, 7 : 4 : 1, in
 # Ethernet frames. It is no standard; RFC 6985 only says how to name a mix.
 IMIX = ((64, 7), (594, 4), (1518, 1))
+MIX = "mix"  # what IMIX is called on a command line
 
 _ETHERNET_HEADER = 14
 _LEAST_RATE, _MOST_RATE = 0.001, 1e9  # frames a second, of one thread
 _LEAST_SECONDS, _MOST_SECONDS = 1e-6, 365 * 86400
 # Until then all threads have started, so that none begins late.
 _LEAD_NS, _LEAD_NS_A_THREAD = 5_000_000, 1_000_000
+
+
+def sizes_of(word: str) -> tuple[tuple[int, int], ...]:
+    """Sizes and their weights, of bytes on the wire or MIX.
+
+    >>> sizes_of("64")
+    ((64, 1),)
+    """
+    return IMIX if word == MIX else ((int(word), 1),)
 
 
 class ThreadSent(NamedTuple):

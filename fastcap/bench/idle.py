@@ -43,10 +43,12 @@ def until_idle(process: Process, look: Callable[[], int], quota: float | None = 
     return at_quiet
 
 
-def check_done(process: Process, before: int) -> None:
+def check_done(process: Process, before: int) -> int:
     """When it has ended: that its files have grown by no more than what tools keep back for a
     moment since they had `before` bytes. Whatever it wrote then, it did not take for it what was
-    measured. ToolError."""
-    grown = process.bytes() - before
+    measured. Their bytes now. ToolError."""
+    size = process.bytes()
+    grown = size - before
     if grown > _KEPT_BACK:
         raise ToolError(f"{process.tool.name} was not done when it seemed to be: {grown:,} bytes")
+    return size

@@ -9,13 +9,14 @@ import sys
 import tempfile
 from typing import NamedTuple
 
+from fastcap._native.generator import FCS
 from fastcap.bench.report import Figure, Figures
-from fastcap.bench.traffic import LEAST_CAPTURED, RECORD_HEADER, make_capture
+from fastcap.bench.traffic import LEAST_CAPTURED, make_capture
 from fastcap.errors import UsageError
+from fastcap.formats.pcap import RECORD_HEADER_SIZE
 from fastcap.postfilter import filter_files
 
 PREAMBLE_AND_GAP = 20  # bytes on the wire before and behind each frame: 8 and 12
-FCS = 4  # bytes that end a frame on the wire, and are not captured
 SHORTEST = 64
 LONGEST = 9216 + 14 + 4 + FCS  # an MTU of 9,216 behind Ethernet's header and a VLAN tag
 _ASSUMED_CAPTURE_NS = 45  # of reader, writer and finisher together, where it cannot be measured
@@ -154,7 +155,7 @@ def tables(question: Question, cost: FilterCost, capture: CaptureCost) -> list[F
     """UsageError where the question makes no sense."""
     question.check()
     frames = frames_per_second(question)
-    written = frames * (RECORD_HEADER + question.captured)
+    written = frames * (RECORD_HEADER_SIZE + question.captured)
     return [
         _wire(question, frames),
         _files(question, frames, written),
@@ -215,12 +216,12 @@ def _wire(question: Question, frames: float) -> Figures:
 
 
 def _files(question: Question, frames: float, written: float) -> Figures:
-    record = RECORD_HEADER + question.captured
+    record = RECORD_HEADER_SIZE + question.captured
     hour = written * 3600 / question.file_bytes
     kept = "the frame without FCS" if question.captured == question.frame - FCS else "snaplen"
     rows = [
         Figure("record_bytes", "a record", record, "bytes",
-               f"{RECORD_HEADER} + {question.captured} ({kept})"),
+               f"{RECORD_HEADER_SIZE} + {question.captured} ({kept})"),
         Figure("written_mb_per_second", "written", round(written / 1e6, 2), "MB/s",
                f"{frames:,.0f} /s × {record} bytes"),
         Figure("files_per_hour", "files an hour", round(hour, 1), "",
@@ -291,7 +292,7 @@ def notes(question: Question, cost: FilterCost, capture: CaptureCost, processors
     told = [
         f"a frame is counted with its FCS of {FCS} bytes, which is not captured; on the wire "
         f"{PREAMBLE_AND_GAP} bytes of preamble and gap come with it; a record's header has "
-        f"{RECORD_HEADER} bytes; a file's 24 bytes are left out; GB are 1,000,000,000 bytes",
+        f"{RECORD_HEADER_SIZE} bytes; a file's 24 bytes are left out; GB are 1,000,000,000 bytes",
         "the kernel's own work of receiving a frame, in the interrupt, is in no figure here; "
         "it often takes more than all the rest",
     ]
@@ -307,7 +308,7 @@ def notes(question: Question, cost: FilterCost, capture: CaptureCost, processors
         told.append(
             "the disk was not measured: fastcap bench disk does that, --disk-speed takes it"
         )
-    elif question.disk_bytes < frames * (RECORD_HEADER + question.captured):
+    elif question.disk_bytes < frames * (RECORD_HEADER_SIZE + question.captured):
         told.append("the disk is slower than what is written: it does not carry that")
     if question.captured > _MOST_MEASURED - FCS and capture.origin.startswith("measured"):
         told.append(f"the capture was measured with {_MOST_MEASURED - FCS} captured bytes a frame")

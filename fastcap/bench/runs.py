@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fastcap._native.cancel import Cancel
+from fastcap._native.generator import FCS
 from fastcap.bench.folder import own_folder
-from fastcap.bench.generator import IMIX, Load, Sent
+from fastcap.bench.generator import Load, Sent, sizes_of
 from fastcap.bench.groups import Group, make_group
 from fastcap.bench.idle import check_done, until_idle
 from fastcap.bench.link import Link
@@ -25,11 +26,9 @@ from fastcap.bench.timeline import Look, Timeline
 from fastcap.bench.tools import WHOLE, Process, Request, Tool, ToolError, running, tool
 from fastcap.capture import SMALLEST_BUFFER, check_memory
 from fastcap.errors import InputError, OutputError, UsageError
+from fastcap.formats.pcap import RECORD_HEADER_SIZE
 from fastcap.waiting import Work, start_thread
 
-MIX = "mix"  # of sizes: fastcap.bench.generator.IMIX
-FCS = 4  # bytes of a frame on the wire that no capture has
-RECORD_HEADER = 16
 _LEAST_RING, _LEAST_FILE = 4 << 20, 1 << 20
 _KEEP_FREE = 256 << 20  # bytes of the disk
 _LOOK = 0.05  # seconds
@@ -38,7 +37,8 @@ _TOO_LATE = 1.5  # times the seconds of a load, and it ends though frames are le
 
 
 class Case(NamedTuple):
-    """What is offered, and what a tool has for it: `size` in bytes on the wire, or MIX; `rate` in
+    """What is offered, and what a tool has for it: `size` in bytes on the wire, or
+    fastcap.bench.generator.MIX; `rate` in
     frames a second, 0 as fast as they can be sent; `quota` in percent of one processor, None is all
     there are."""
 
@@ -49,14 +49,14 @@ class Case(NamedTuple):
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
-        return IMIX if self.size == MIX else ((int(self.size), 1),)
+        return sizes_of(self.size)
 
     def record(self, keeps_whole: bool) -> float:
         """Mean bytes of a record."""
         kept = WHOLE if keeps_whole or not self.snaplen else self.snaplen
         sizes = [(min(wire - FCS, kept), weight) for wire, weight in self.sizes]
         total = sum(size * weight for size, weight in sizes)
-        return RECORD_HEADER + total / sum(weight for _, weight in sizes)
+        return RECORD_HEADER_SIZE + total / sum(weight for _, weight in sizes)
 
 
 class Settings(NamedTuple):
@@ -147,12 +147,11 @@ class Runner:
             used = until_idle(process, watch.look, case.quota) - before
             if group is not None:
                 group.lift()
-            size = process.bytes()
+            written = process.bytes()
             claimed = process.end(self.heed)
-            check_done(process, size)
+            size = check_done(process, written)
             offered = self.link.arrived() - arrived if self.link.own else sent.frames
         found = count(one, process.paths(), self.number, sent, self.link, self.heed)
-        size = process.bytes()
         rate = sent.rate * offered / sent.frames
         return Run(
             one.name, case, offered, rate, found.distinct, found.duplicates, claimed, used,
@@ -269,5 +268,7 @@ class Watch:
         self._sending = False
 
     def timeline(self, offered: int, written: int, size: int) -> Timeline:
-        """`written` frames make the files of `size` bytes in all."""
-        return Timeline.of(self._looks, written / size if size else 0.0, offered)
+        """`written` frames make the files of `size` bytes in all, with what a tool kept until it
+        ended: the last point is what was lost."""
+        looks = [*self._looks, (self._looks[-1][0], offered, size)]
+        return Timeline.of(looks, written / size if size else 0.0, offered)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import shlex
@@ -18,14 +17,13 @@ from typing import NamedTuple
 from fastcap import ourselves
 from fastcap.bench.stops import Heed
 from fastcap.errors import InputError
+from fastcap.parent import end_with
 
 WHOLE = 262_144  # bytes of a frame that are all of it
 _LONGEST = 60.0  # seconds until a tool captures, or has ended
 _LOOK = 0.02  # seconds between two looks
 _SETTLES = 0.3  # seconds behind what it says: some say it a little early
-_PR_SET_PDEATHSIG = 1
 _SIDECARS = (".json", ".lock")
-_libc = ctypes.CDLL(None)
 
 
 class ToolError(InputError):
@@ -244,9 +242,7 @@ def running(tool: Tool, folder: Path, processors: frozenset[int]) -> Iterator[Pr
 
 def _prepare(parent: int, processors: frozenset[int]) -> None:
     """In the tool's process, before it is the tool."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+    end_with(parent, signal.SIGKILL)
     os.sched_setaffinity(0, processors)
 
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcap.formats.pcap import RECORD_HEADER_SIZE
+
 HOST = "10.35.69.103"  # of the frames that a filter is to find
-RECORD_HEADER = 16
 LEAST_CAPTURED = 54  # headers of Ethernet, IPv4 and TCP
 _HOST = 0x0A234567
 _FILE_HEADER = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1)
@@ -36,20 +37,20 @@ def record_type(captured: int) -> np.dtype[np.void]:
         "fraction": ("<u4", 4),
         "captured": ("<u4", 8),
         "wire": ("<u4", 12),
-        "start": (f"S{len(_START)}", RECORD_HEADER),
-        "total_length": (">u2", RECORD_HEADER + 16),
-        "source": (">u4", RECORD_HEADER + 26),
-        "destination": (">u4", RECORD_HEADER + 30),
-        "source_port": (">u2", RECORD_HEADER + 34),
-        "destination_port": (">u2", RECORD_HEADER + 36),
-        "data_offset": ("u1", RECORD_HEADER + 46),
+        "start": (f"S{len(_START)}", RECORD_HEADER_SIZE),
+        "total_length": (">u2", RECORD_HEADER_SIZE + 16),
+        "source": (">u4", RECORD_HEADER_SIZE + 26),
+        "destination": (">u4", RECORD_HEADER_SIZE + 30),
+        "source_port": (">u2", RECORD_HEADER_SIZE + 34),
+        "destination_port": (">u2", RECORD_HEADER_SIZE + 36),
+        "data_offset": ("u1", RECORD_HEADER_SIZE + 46),
     }
     return np.dtype(
         {
             "names": list(fields),
             "formats": [kind for kind, _ in fields.values()],
             "offsets": [offset for _, offset in fields.values()],
-            "itemsize": RECORD_HEADER + captured,
+            "itemsize": RECORD_HEADER_SIZE + captured,
         }
     )
 

@@ -14,6 +14,7 @@ from fastcap.errors import InputError
 from fastcap.formats.linktypes import max_captured, name_of
 
 HEADER_SIZE = 24
+RECORD_HEADER_SIZE = 16
 
 # magic -> byte order, nanoseconds
 _MAGICS = {

@@ -15,6 +15,7 @@ import pytest
 
 from tests import bench_capture
 from tests.bench_capture import BENCH, SHORT, family, groups, liar, run, told
+from tests.browser import browser, drawn, embedded
 from tests.conftest import needs
 from tests.live.network import FAR, NEAR, Network, wait_until
 
@@ -266,3 +267,29 @@ def test_what_is_asked_of_the_tools_is_what_is_told(network: Network, tmp_path: 
     assert found["commands"]["tcpdump"].startswith("tcpdump -n -i fcbench -s 80 -B 16384")
     assert "--ring 16M" in found["commands"]["fastcap"]
     assert all(command in " ".join(found["notes"]) for command in found["commands"].values())
+
+
+def test_the_page_of_a_run_draws_what_its_json_says(network: Network, tmp_path: Path) -> None:
+    programs = needs("chromium"), needs("chromedriver")
+    path = tmp_path / "page.html"
+    found = told(
+        network, *SHORT, "--rates", "10k,20k", "--tools", "fastcap,tcpdump", "--dir", tmp_path,
+        "--html", path,
+    )  # fmt: skip
+    (tmp_path / "profile").mkdir()
+    with browser(*programs, tmp_path / "profile", width=1280, height=900) as opened:
+        opened.open(path.as_uri())
+        assert opened.messages() == []
+        assert embedded(opened) == found
+        loss, (costs,), waiting = drawn(opened)
+    rows = found["results"]
+    for line in loss:
+        lost = {row["offered_per_second"]: row["lost_percent"] for row in rows
+                if row["tool"] == line["name"]}  # fmt: skip
+        assert {round(x): y for x, y in zip(line["x"], line["y"], strict=True)} == lost
+        assert len(lost) == 2
+    assert costs["x"] == [row["cpu_ns"] for row in found["cost"]]
+    lines = [line for line in waiting if None not in line["x"]]  # the others are stalls
+    assert [line["name"] for line in lines] == ["fastcap", "tcpdump"]
+    assert [line["y"][-1] for line in lines] == [0, 0]  # nothing waits in the end
+    assert all(max(line["y"]) > 0 for line in lines)

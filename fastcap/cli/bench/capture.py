@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
+from typing import Any
 
 import click
 
 from fastcap.cli import exit_codes
 from fastcap.cli.bench.output import Output, output_options, print_report
-from fastcap.cli.bench.ports import ports_of, ports_options, say_ports
+from fastcap.cli.bench.ports import minutes, ports_of, ports_options, say_ports
 from fastcap.cli.bench.scales import Listed, quota_or_none, rate_or_max
-from fastcap.cli.bench.tools import ALL_TOOLS, SNAPLENS, TOOLS
+from fastcap.cli.bench.tools import SNAPLENS, tools_options
 from fastcap.cli.flags import SIZE
 from fastcap.cli.messages import say
 from fastcap.cli.progress import steps_bar
@@ -66,22 +66,6 @@ QUOTAS = Listed("quotas", quota_or_none, "percent of one processor, 1% or more, 
     help="Bytes of a frame that are kept; 0 keeps all. netsniff-ng keeps all always.",
 )
 @click.option(
-    "--tools",
-    type=TOOLS,
-    default=ALL_TOOLS,
-    show_default=True,
-    metavar="LIST",
-    help="Those that are not installed are left out, and that is said.",
-)
-@click.option(
-    "--rounds",
-    type=click.IntRange(1, 100),
-    default=3,
-    show_default=True,
-    metavar="N",
-    help="In each of which every tool has its turn.",
-)
-@click.option(
     "--find-limit",
     type=click.Choice(["rate", "quota"]),
     help="Search the highest rate, or the lowest quota, without a loss; three times.",
@@ -109,25 +93,6 @@ QUOTAS = Listed("quotas", quota_or_none, "percent of one processor, 1% or more, 
     help="At most so much of the disk for the files of a run.",
 )
 @click.option(
-    "--ring", type=SIZE, default="64M", show_default=True, metavar="SIZE", help="Of each tool."
-)
-@click.option(
-    "--buffer",
-    type=SIZE,
-    default="64M",
-    show_default=True,
-    metavar="SIZE",
-    help="Of fastcap, behind its ring; the others have none.",
-)
-@click.option(
-    "--file-size",
-    type=SIZE,
-    default="1G",
-    show_default=True,
-    metavar="SIZE",
-    help="Each tool begins a new file then.",
-)
-@click.option(
     "--threads",
     type=click.IntRange(1, 64),
     default=1,
@@ -135,20 +100,14 @@ QUOTAS = Listed("quotas", quota_or_none, "percent of one processor, 1% or more, 
     metavar="N",
     help="That send.",
 )
-@click.option(
-    "--dir",
-    "folder",
-    default=None,
-    metavar="PATH",
-    help="Where files go. Default: the temporary directory.",
-)
+@tools_options(ring="64M")
 @ports_options
 @output_options
 def capture(
     sizes: list[str], rates: list[float], quotas: list[float | None], snaplens: list[int],
     tools: list[str], rounds: int, find_limit: str | None, seconds: float, frames: int | None,
-    size: int, ring: int, buffer: int, file_size: int, threads: int, folder: str | None,
-    tx: str | None, rx: str | None, output: Output,
+    size: int, threads: int, tx: str | None, rx: str | None, asked: dict[str, Any],
+    output: Output,
 ) -> int:  # fmt: skip
     """What fastcap and its peers lose of the same load, and what a frame costs each of them.
 
@@ -168,15 +127,12 @@ def capture(
     from fastcap.bench.runs import Settings, check
 
     plan = Plan(tools, sizes, rates, snaplens, quotas, rounds, find_limit)
-    settings = Settings(
-        folder or tempfile.gettempdir(), seconds, frames or 0, ring, buffer, file_size, size,
-        threads,
-    )  # fmt: skip
+    settings = Settings(**asked, seconds=seconds, frames=frames or 0, size=size, threads=threads)
     check(settings)
     ports = ports_of(tx, rx)
-    minutes = max(1, round(plan.seconds(settings) / 60))
-    say(f"{plan.runs():,} runs at most, about {minutes} minutes")
-    say_ports(ports, sizes, [*rates, 0.0] if find_limit == "rate" else rates, minutes)
+    lasts = minutes(plan.seconds(settings))
+    say(f"{plan.runs():,} runs at most, about {lasts}")
+    say_ports(ports, sizes, [*rates, 0.0] if find_limit == "rate" else rates, lasts)
     with alone(), steps_bar() as progress:
         comparison = compare(plan, settings, ports, progress)
     print_report(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
+from typing import Any
 
 import click
 
 from fastcap.cli import exit_codes
 from fastcap.cli.bench.output import Output, output_options, print_report
-from fastcap.cli.bench.ports import ports_of, ports_options, say_ports
-from fastcap.cli.bench.tools import ALL_TOOLS, SNAPLEN, TOOLS
-from fastcap.cli.flags import SIZE
+from fastcap.cli.bench.ports import minutes, ports_of, ports_options, say_ports
+from fastcap.cli.bench.tools import SNAPLEN, tools_options
 from fastcap.cli.progress import steps_bar
 
 
@@ -33,52 +32,12 @@ from fastcap.cli.progress import steps_bar
     help="Bytes of a frame that are kept; 0 keeps all. netsniff-ng keeps all always.",
 )
 @click.option(
-    "--tools",
-    type=TOOLS,
-    default=ALL_TOOLS,
-    show_default=True,
-    metavar="LIST",
-    help="Those that are not installed are left out, and that is said.",
-)
-@click.option(
-    "--rounds",
-    type=click.IntRange(1, 100),
-    default=3,
-    show_default=True,
-    metavar="N",
-    help="In each of which every tool has its turn.",
-)
-@click.option(
-    "--ring", type=SIZE, default="512M", show_default=True, metavar="SIZE", help="Of each tool."
-)
-@click.option(
     "--frames",
     type=click.IntRange(1),
     metavar="N",
     help="That collect in the ring. Default: as many as surely fit.",
 )
-@click.option(
-    "--buffer",
-    type=SIZE,
-    default="64M",
-    show_default=True,
-    metavar="SIZE",
-    help="Of fastcap, behind its ring; the others have none.",
-)
-@click.option(
-    "--file-size",
-    type=SIZE,
-    default="1G",
-    show_default=True,
-    metavar="SIZE",
-    help="Each tool begins a new file then.",
-)
-@click.option(
-    "--dir",
-    "folder",
-    metavar="PATH",
-    help="Where files go. Default: the temporary directory.",
-)
+@tools_options(ring="512M")
 @ports_options
 @output_options
 def drain(
@@ -86,13 +45,10 @@ def drain(
     snaplen: int,
     tools: list[str],
     rounds: int,
-    ring: int,
     frames: int | None,
-    buffer: int,
-    file_size: int,
-    folder: str | None,
     tx: str | None,
     rx: str | None,
+    asked: dict[str, Any],
     output: Output,
 ) -> int:
     """How long fastcap and its peers take for a frame, when nothing but them is the limit.
@@ -108,14 +64,12 @@ def drain(
     from fastcap.bench.alone import alone
     from fastcap.bench.runs import Settings, check
 
-    settings = Settings(
-        folder or tempfile.gettempdir(), ring=ring, buffer=buffer, file_size=file_size
-    )
+    settings = Settings(**asked)
     check(settings)
     ports = ports_of(tx, rx)
-    fit = draining.frames_that_fit(ring, frame)
+    fit = draining.frames_that_fit(settings.ring, frame)
     question = draining.Question(tools, frame, snaplen, frames or fit, rounds, settings)
-    say_ports(ports, [str(frame)], [0.0], rounds * len(tools))
+    say_ports(ports, [str(frame)], [0.0], minutes(60.0 * rounds * len(tools)))
     with alone(), steps_bar() as progress:
         comparison = draining.compare(question, ports, progress)
     print_report(

@@ -33,8 +33,18 @@ def ports_of(tx: str | None, rx: str | None) -> Ports | None:
     return ports
 
 
+def minutes(seconds: float) -> str:
+    """For people.
+
+    >>> minutes(20), minutes(150)
+    ('1 minute', '2 minutes')
+    """
+    number = max(1, round(seconds / 60))
+    return f"{number:,} minute" + ("s" if number > 1 else "")
+
+
 def say_ports(
-    ports: Ports | None, sizes: Sequence[str], rates: Sequence[float], minutes: int
+    ports: Ports | None, sizes: Sequence[str], rates: Sequence[float], lasts: str
 ) -> None:
     """Before anything is sent at a port that is not ours."""
     if ports is None:
@@ -43,5 +53,5 @@ def say_ports(
     say(
         f"sends at {ports.tx} and captures at {ports.rx}: frames of {', '.join(sizes)} bytes, "
         f"{told} a second, to 02:fc:ff:ff:ff:ff, with made-up IPv4 addresses; whoever is on that "
-        f"wire gets them, on and off for about {minutes} minutes"
+        f"wire gets them, on and off for about {lasts}"
     )

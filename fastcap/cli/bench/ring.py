@@ -111,14 +111,13 @@ def ring(
 
     from fastcap.bench import ring as measuring
     from fastcap.bench.alone import alone
-    from fastcap.bench.generator import IMIX
+    from fastcap.bench.generator import sizes_of
     from fastcap.bench.machine import processors
     from fastcap.bench.scratch import plan
 
     if rate == 0:
         raise UsageError("--rate 0: leave it out for as fast as they go")
-    sizes = IMIX if frame == "mix" else ((int(frame), 1),)
-    question = measuring.Question(sizes, snaplen, ring, buffer, rate or 0)
+    question = measuring.Question(sizes_of(frame), snaplen, ring, buffer, rate or 0)
     question.check()
     if folder is None:
         with temporary_files():
