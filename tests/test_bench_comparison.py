@@ -19,7 +19,7 @@ from fastcap.bench.tools import ToolError
 from fastcap.errors import UsageError
 
 CASE = Case("64", 0.0, 80)
-NOTHING = Timeline([], [], [])
+NOTHING = Timeline([], [], [], 0.01, 0.005)
 FASTEST = 2_000_000.0
 
 
@@ -27,7 +27,7 @@ def a_run(case: Case = CASE, tool: str = "tcpdump", **values: Any) -> Run:
     """Of which nothing was lost, unless `values` say so."""
     run = Run(
         tool, case, offered=1000, rate=case.rate or FASTEST, written=1000, duplicates=0, claimed=0,
-        cpu_s=0.001, stall_s=0.01, bytes=76_000, cable_lost=0, timeline=NOTHING,
+        cpu_s=0.001, bytes=76_000, cable_lost=0, late_s=0.0, timeline=NOTHING,
     )  # fmt: skip
     return run._replace(**values)
 
@@ -219,6 +219,22 @@ def test_files_that_stand_still_while_nothing_comes_are_no_stall() -> None:
         (4.0, 200, 9_000),
     ]
     assert Timeline.of(looks, 1 / 76, 200).stalls == [(2.0, 3.0)]
+
+
+def test_a_stall_ends_with_the_last_frame_and_is_no_longer_than_nobody_wrote() -> None:
+    """Frames come until 3; then a tool keeps the rest for a second."""
+    looks = [(at / 100, at * 10, 24 + at * 760) for at in range(300)]
+    looks += [(3.0, 3000, looks[-1][2]), (3.6, 3000, looks[-1][2]), (4.2, 3000, 24 + 228_000)]
+    timeline = Timeline.of(looks, 1 / 76, 3000)
+    assert timeline.stalls == []
+    assert timeline.longest_stall_s == pytest.approx(0.01)
+    assert timeline.blind_s == pytest.approx(0.01)
+
+
+def test_a_bench_that_does_not_look_sees_no_stall_and_knows_that() -> None:
+    looks = [(0.0, 100, 24), (0.5, 40_000, 3_000_000), (0.51, 41_000, 3_100_000)]
+    timeline = Timeline.of(looks, 1 / 76, 41_000)
+    assert (timeline.longest_stall_s, timeline.blind_s) == (0, 0.5)
 
 
 # ---- Turns ------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fastcap.bench import idle
-from fastcap.bench.tools import ToolError
+from fastcap.bench.tools import Taken, ToolError
 
 Moment = Callable[[float], Any]
 
@@ -34,8 +34,8 @@ class StandIn:
     def lasted(self) -> float:
         return self.now - self._began
 
-    def seconds(self) -> float:
-        return float(self._seconds(self.lasted))
+    def taken(self) -> Taken:
+        return Taken(float(self._seconds(self.lasted)), {})
 
     def bytes(self) -> int:
         return int(self._bytes(self.lasted))
@@ -54,7 +54,7 @@ def until_idle(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[float, fl
         process = StandIn(seconds, bytes_, at_work)
         monkeypatch.setattr(idle, "time", process)
         used = idle.until_idle(process, process.bytes, quota)  # type: ignore[arg-type]
-        return used, process.lasted
+        return used.seconds, process.lasted
 
     return measured
 

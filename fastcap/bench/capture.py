@@ -51,6 +51,7 @@ def _figures(plan: Plan, result: Result) -> list[Figure]:
     run = _middle(result.runs)
     lost, cpu = result.lost_percent, result.cpu_ns
     worst = max((one.unclaimed for one in result.runs), key=abs)
+    stall = max(one.timeline.longest_stall_s for one in result.runs)
     return [
         *_case_figures(plan, result.case),
         Figure("offered", "offered", run.offered),
@@ -63,7 +64,7 @@ def _figures(plan: Plan, result: Result) -> list[Figure]:
         Figure("lost_unclaimed", "not told", worst),
         Figure("cpu_ns", "a frame", None if cpu is None else round(cpu.median, 1), "ns"),
         *_spread_figures("cpu_ns", cpu, 1, "ns"),
-        Figure("stall_ms", "stall", round(1000 * max(one.stall_s for one in result.runs)), "ms"),
+        Figure("stall_ms", "stall", round(1000 * stall), "ms"),
         Figure("written_bytes", "files", run.bytes,
                shown=f"{number(round(run.bytes / _MEGA, 1))} MB"),
         Figure("duplicates", "", run.duplicates),

@@ -25,7 +25,7 @@ from fastcap.bench.processors import sender_runs_on, tools_run_on
 from fastcap.bench.report import Figure, Grid
 from fastcap.bench.runs import Settings, count, request
 from fastcap.bench.stops import Heed, heeded
-from fastcap.bench.tools import Process, Tool, ToolError, installed, running, tool
+from fastcap.bench.tools import Process, Taken, Tool, ToolError, installed, running, tool
 from fastcap.errors import OutputError, UsageError
 from fastcap.formats.pcap import RECORD_HEADER_SIZE
 
@@ -148,11 +148,9 @@ class _Drainer:
             sent = self._send(self.question.frames, self.number)
             offered = self.link.arrived() - arrived if self.link.own else sent.frames
             touch(folder, self.question.frames * self._record, self.heed)
-            threads, before = process.thread_seconds(), process.seconds()
+            before = process.taken()
             process.resume()
-            used = self._until_idle(process) - before
-            each = [now - threads.get(thread, 0.0)
-                    for thread, now in process.thread_seconds().items()]  # fmt: skip
+            used = self._until_idle(process).since(before)
             written = process.bytes()
             claimed = process.end(self.heed)
             check_done(process, written)
@@ -160,10 +158,10 @@ class _Drainer:
         if not found.distinct:
             raise ToolError(f"{one.name} wrote none of {offered:,} frames")
         ns = 1e9 / found.distinct
-        told = sorted((ns * seconds for seconds in each), reverse=True)
+        told = sorted((ns * seconds for seconds in used.threads.values()), reverse=True)
         return Drained(
             one.name, offered, found.distinct, claimed, warm.frames - found.other_benches,
-            used * ns, told,
+            used.seconds * ns, told,
         )  # fmt: skip
 
     @property
@@ -186,7 +184,7 @@ class _Drainer:
                 "--frames, or --dir elsewhere"
             )
 
-    def _until_idle(self, process: Process) -> float:
+    def _until_idle(self, process: Process) -> Taken:
         def look() -> int:
             self.heed()
             return process.bytes()

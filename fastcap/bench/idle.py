@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from fastcap.bench.tools import Process, ToolError
+from fastcap.bench.tools import Process, Taken, ToolError
 
 _WINDOW = 0.2  # seconds between two looks
 # Without work and without a longer file for so many seconds, nothing is left to do. Longer than
@@ -19,7 +19,7 @@ _LONGEST = 120.0  # seconds, besides what a quota makes of a ring's contents
 _LONGEST_UNDER_QUOTA = 600.0
 
 
-def until_idle(process: Process, look: Callable[[], int], quota: float | None = None) -> float:
+def until_idle(process: Process, look: Callable[[], int], quota: float | None = None) -> Taken:
     """The processor time that it had taken when there was nothing left to do. `look` returns the
     bytes of its files, and is called often; `quota` is in percent of one processor. ToolError
     where it is never done, or ended."""
@@ -27,7 +27,7 @@ def until_idle(process: Process, look: Callable[[], int], quota: float | None = 
     idle = _IDLE if quota is None else _IDLE_UNDER_QUOTA
     longest = _LONGEST if quota is None else _LONGEST_UNDER_QUOTA
     started = quiet_since = time.monotonic()
-    before = at_quiet = process.seconds()
+    before = at_quiet = process.taken()
     size = look()
     while time.monotonic() - quiet_since < idle:
         if time.monotonic() - started > longest:
@@ -35,8 +35,8 @@ def until_idle(process: Process, look: Callable[[], int], quota: float | None = 
                 f"{process.tool.name} is not done after {longest:.0f} s; does somebody else send?"
             )
         time.sleep(_WINDOW)
-        now, new_size = process.seconds(), look()
-        works = now - before > share * _WINDOW or new_size - size > _TRICKLE
+        now, new_size = process.taken(), look()
+        works = now.seconds - before.seconds > share * _WINDOW or new_size - size > _TRICKLE
         if works or process.is_at_work():  # a write may wait for a disk for seconds
             quiet_since, at_quiet = time.monotonic(), now
         before, size = now, new_size

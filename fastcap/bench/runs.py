@@ -77,9 +77,9 @@ class Settings(NamedTuple):
 class Run(NamedTuple):
     """`offered` frames reached the interface (with ports: were sent), `rate` of them a second;
     `written` are different frames in the files; `claimed` are lost, as the tool says itself.
-    `cpu_s` of processor time, `stall_s` the longest time in which its files did not grow while
-    frames came, `bytes` of the files. `cable_lost` frames were sent and never reached the
-    interface: no tool's fault."""
+    `cpu_s` of processor time, `bytes` of the files. `cable_lost` frames were sent and never reached
+    the interface: no tool's fault. The sender was so long behind its pace that it gave up
+    `late_s` of it."""
 
     tool: str
     case: Case
@@ -89,14 +89,19 @@ class Run(NamedTuple):
     duplicates: int
     claimed: int
     cpu_s: float
-    stall_s: float
     bytes: int
     cable_lost: int
+    late_s: float
     timeline: Timeline
 
     @property
     def lost(self) -> int:
         return self.offered - self.written
+
+    @property
+    def seconds(self) -> float:
+        """How long frames were sent."""
+        return self.offered / self.rate if self.rate else 0.0
 
     @property
     def lost_percent(self) -> float:
@@ -140,11 +145,10 @@ class Runner:
                 group.adopt(process.pid)
                 group.limit(case.quota)
             touch(folder, round(frames * case.record(one.keeps_whole)), self.heed)
-            before, arrived = process.seconds(), self.link.arrived()
+            before, arrived = process.taken(), self.link.arrived()
             watch = Watch(process, self.link, self.heed, _SLACK * self.settings.size)
             sent = self.link.send(self._load(case, frames), watch.look)
-            watch.sent_all()
-            used = until_idle(process, watch.look, case.quota) - before
+            used = until_idle(process, watch.look, case.quota).since(before)
             if group is not None:
                 group.lift()
             written = process.bytes()
@@ -154,8 +158,8 @@ class Runner:
         found = count(one, process.paths(), self.number, sent, self.link, self.heed)
         rate = sent.rate * offered / sent.frames
         return Run(
-            one.name, case, offered, rate, found.distinct, found.duplicates, claimed, used,
-            watch.longest, size, sent.frames - offered,
+            one.name, case, offered, rate, found.distinct, found.duplicates, claimed, used.seconds,
+            size, sent.frames - offered, sent.late_ns / 1e9,
             watch.timeline(offered, found.distinct, size),
         )  # fmt: skip
 
@@ -242,30 +246,20 @@ class Watch:
         self._most = most
         self._link = link
         self._heed = heed
-        self._sending = True
         self._arrived = link.arrived()
-        self._began = self._grew_at = time.monotonic()
-        self.size = self._process.bytes()
-        self.longest = 0.0  # seconds without growth while frames came
+        self._began = time.monotonic()
         self._looks: list[Look] = []
 
     def look(self) -> int:
-        """Often; bytes of the files. Raises what `heed` raises."""
+        """Often; bytes of the files. Raises what `heed` does; ToolError where the tool ended."""
         self._heed()
+        self._process.check_alive()
         now, size = time.monotonic(), self._process.bytes()
-        if self._sending:
-            self.longest = max(self.longest, now - self._grew_at)
         if size > self._most:
             raise OutputError(f"{self._process.tool.name}: more than --size: others send here too")
-        if size != self.size:
-            self.size, self._grew_at = size, now
         came = self._link.arrived() - self._arrived
         self._looks.append((now - self._began, came, size))
         return size
-
-    def sent_all(self) -> None:
-        self.look()
-        self._sending = False
 
     def timeline(self, offered: int, written: int, size: int) -> Timeline:
         """`written` frames make the files of `size` bytes in all, with what a tool kept until it

@@ -15,7 +15,8 @@ Look = tuple[float, int, int]  # seconds, frames that came, bytes of files
 class Timeline(NamedTuple):
     """At each of `seconds` since sending began `waiting` frames had come and were in no file: in
     the ring, in buffers, or lost. `stalls` are times in which files did not grow while frames came:
-    (from, to).
+    (from, to). `longest_stall_s` of all, those too that are too short to be told; `blind_s` is the
+    longest time in which nobody looked while frames came: what a stall may be longer than it seems.
 
     A tool that writes in pieces of 4 MiB has a stall between any two of them where few frames come.
     """
@@ -23,6 +24,8 @@ class Timeline(NamedTuple):
     seconds: Sequence[float]
     waiting: Sequence[int]
     stalls: Sequence[tuple[float, float]]
+    longest_stall_s: float
+    blind_s: float
 
     @classmethod
     def of(cls, looks: Sequence[Look], frames_per_byte: float, offered: int) -> Timeline:
@@ -33,20 +36,26 @@ class Timeline(NamedTuple):
         waiting = [
             max(0, min(came, offered) - round(size * frames_per_byte)) for _, came, size in chosen
         ]
-        return cls([round(at, 4) for at, _, _ in chosen], waiting, _stalls(looks))
+        stalls = _stalls(looks)
+        told = [(round(start, 4), round(end, 4)) for start, end in stalls
+                if end - start >= _LEAST_STALL]  # fmt: skip
+        blind = [at - before
+                 for (before, came_before, _), (at, came, _) in itertools.pairwise(looks)
+                 if came > came_before]  # fmt: skip
+        return cls(
+            [round(at, 4) for at, _, _ in chosen], waiting, told,
+            max((end - start for start, end in stalls), default=0.0), max(blind, default=0.0),
+        )  # fmt: skip
 
 
 def _stalls(looks: Sequence[Look]) -> list[tuple[float, float]]:
-    """From a look after which files did not grow to the last one before they did again."""
-    found: list[tuple[float, float]] = []
-    since: tuple[float, int] | None = None
-    for (before, came_before, size_before), (_, _, size) in itertools.pairwise(looks):
-        if size == size_before:
-            since = since or (before, came_before)
-            continue
-        if since is not None and before - since[0] >= _LEAST_STALL and came_before > since[1]:
-            found.append((round(since[0], 4), round(before, 4)))
-        since = None
-    if since is not None and looks[-1][0] - since[0] >= _LEAST_STALL and looks[-1][1] > since[1]:
-        found.append((round(since[0], 4), round(looks[-1][0], 4)))
-    return found
+    """From a look after which files did not grow to the last one, before they did again, until
+    which frames came."""
+    found: dict[float, float] = {}
+    since = looks[0][0] if looks else 0.0
+    for (_, came_before, size_before), (at, came, size) in itertools.pairwise(looks):
+        if size != size_before:
+            since = at
+        elif came > came_before:
+            found[since] = at
+    return list(found.items())

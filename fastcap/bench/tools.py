@@ -63,6 +63,20 @@ class Tool(NamedTuple):
         return shlex.join(words)
 
 
+class Taken(NamedTuple):
+    """Seconds of processor time of a process, of threads that have ended too; and of each of its
+    threads that is there."""
+
+    seconds: float
+    threads: dict[int, float]
+
+    def since(self, before: Taken) -> Taken:
+        return Taken(
+            self.seconds - before.seconds,
+            {thread: now - before.threads.get(thread, 0.0) for thread, now in self.threads.items()},
+        )
+
+
 def tool(name: str, request: Request, folder: Path) -> Tool:
     """How it is asked; sizes are rounded as that tool counts."""
     make = {"fastcap": _fastcap, "tcpdump": _tcpdump, "dumpcap": _dumpcap}.get(name, _netsniff_ng)
@@ -151,26 +165,35 @@ class Process:
             time.sleep(_LOOK)
         time.sleep(_SETTLES)
 
-    def seconds(self) -> float:
-        """Processor time of all its threads, those that have ended too: the kernel's clock of a
-        process (clock_getcpuclockid(3)), which has no ticks. ToolError where it has ended."""
-        try:
-            return time.clock_gettime(~self.pid << 3 | 2)
-        except OSError:
-            raise ToolError(f"{self.tool.name} ended: {_last_line(self.said())}") from None
+    def check_alive(self) -> None:
+        """ToolError where it has ended."""
+        if self._process.poll() is not None:
+            raise self._ended()
 
-    def thread_seconds(self) -> dict[int, float]:
-        return {
-            int(folder.name): int((folder / "schedstat").read_text().split()[0]) / 1e9
-            for folder in self._threads()
-        }
+    def taken(self) -> Taken:
+        """Processor time until now, by the kernel's clock of the process (clock_getcpuclockid(3)),
+        which has no ticks, and its account of each thread, complete when that sleeps. ToolError
+        where it has ended."""
+        self.check_alive()
+        threads = {}
+        for folder in self._threads():
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                told = (folder / "schedstat").read_text()
+                threads[int(folder.name)] = int(told.split()[0]) / 1e9
+        try:
+            return Taken(time.clock_gettime(~self.pid << 3 | 2), threads)
+        except OSError:
+            raise self._ended() from None
 
     def _threads(self) -> list[Path]:
         """ToolError where it has ended."""
         try:
             return list(Path(f"/proc/{self.pid}/task").iterdir())
         except OSError:
-            raise ToolError(f"{self.tool.name} ended: {_last_line(self.said())}") from None
+            raise self._ended() from None
+
+    def _ended(self) -> ToolError:
+        return ToolError(f"{self.tool.name} ended: {_last_line(self.said())}")
 
     def is_at_work(self) -> bool:
         """Whether one of its threads runs, waits for a processor or for a disk."""
