@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="of each load")
     parser.add_argument("--rounds", type=int, default=5, help="the median of so many")
     options = parser.parse_args()
-    with open_link(None) as link:
+    with open_link(None, 1518) as link:
         measure(link, options.seconds, options.rounds)
     with tempfile.TemporaryDirectory() as folder:
         print("serials counted     ", count_serials(Path(folder)))

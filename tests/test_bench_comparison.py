@@ -184,7 +184,47 @@ def test_whoever_lives_on_the_ring_is_told() -> None:
 
 def test_json_has_the_rate_of_each_run_and_what_was_asked_for() -> None:
     (run,) = capture.more(told_of(a_run(rate=1_234_567)))["runs"]
-    assert (run["rate"], run["rate_asked"]) == (1_234_567, None)
+    assert (run["offered_per_second"], run["rate_asked"]) == (1_234_567, None)
+
+
+def test_frames_of_which_more_is_kept_have_a_cost_of_their_own() -> None:
+    whole = CASE._replace(snaplen=0)
+    told = told_of(
+        a_run(cpu_s=0.0001), a_run(whole, cpu_s=0.001), a_run(whole, "dumpcap", cpu_s=0.002)
+    )
+    told = told._replace(plan=told.plan._replace(snaplens=[80, 0]))
+    _, cost = capture.tables(told)
+    rows: Any = cost.as_json()
+    assert [(row["tool"], row["snaplen"], row["cpu_ns"], row["times"]) for row in rows] == [
+        ("tcpdump", 80, 100, 1), ("tcpdump", 0, 1000, 1), ("dumpcap", 0, 2000, 2),
+    ]  # fmt: skip
+
+
+def test_one_round_has_no_spread() -> None:
+    one = told_of(a_run())
+    results = capture.tables(one)[0].as_json()
+    assert results[0]["cpu_ns_low"] is None  # type: ignore[index]
+    assert "spread" not in capture.tables(one)[0].head
+    several = told_of(a_run(), a_run())._replace(plan=one.plan._replace(rounds=2))
+    assert "spread" in capture.tables(several)[0].head
+
+
+def test_runs_that_ended_for_want_of_room_are_told_with_how_long_they_were() -> None:
+    told = told_of(a_run())._replace(shortened=[0.85, 2.0])
+    said = [note for note in capture.notes(told) if "ended early" in note]
+    assert len(said) == 1
+    assert "2 runs" in said[0]
+    assert "0.85 s at least, not 3" in said[0]
+    assert not any("ended early" in note for note in capture.notes(told_of(a_run())))
+
+
+def test_tools_that_were_offered_less_are_told_only_where_no_rate_was_asked_for() -> None:
+    def uneven(case: Case) -> bool:
+        runs = a_run(case, rate=1000), a_run(case, "dumpcap", rate=900)
+        return any("not every tool" in note for note in capture.notes(told_of(*runs)))
+
+    assert uneven(CASE)
+    assert not uneven(CASE._replace(rate=1000))
 
 
 # ---- Timeline ---------------------------------------------------------------------------------
@@ -256,7 +296,7 @@ class StandIn:
         self.runs.append(name)
         if name == self.fails:
             raise ToolError(f"{name}: broken glass")
-        return a_run(case, tool=name)
+        return a_run(case, tool=name)._replace(rate=1000 / self.settings.seconds)
 
 
 def compared(runner: StandIn, *tools: str, rounds: int = 2, limit: str | None = None) -> Comparison:
@@ -286,8 +326,16 @@ def test_a_peer_that_fails_is_left_out_once_and_fastcap_is_not(
     assert {one.tool for one in told.results} == {"fastcap"}
     assert {one.tool for one in told.limits} == {"fastcap"}
     assert told.left_out == ["dumpcap: broken glass"]
+    assert told.shortened == []
     with pytest.raises(ToolError):
         compared(StandIn(tmp_path, "fastcap"), "fastcap", "dumpcap")
+
+
+def test_a_run_that_its_room_made_shorter_is_noted(tmp_path: Path, all_installed: None) -> None:
+    runner = StandIn(tmp_path, "")
+    runner.settings = runner.settings._replace(seconds=2.0)
+    runner.run = lambda name, case, _: a_run(case, name, rate=1000.0)  # type: ignore[method-assign]
+    assert compared(runner, "fastcap", rounds=1).shortened == [1.0, 1.0]
 
 
 def test_without_quotas_the_rest_is_measured_unless_nothing_is_left() -> None:

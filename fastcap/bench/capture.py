@@ -11,12 +11,13 @@ from fastcap.bench.charts import Bar, BarGroup, Bars, Lines, Series
 from fastcap.bench.comparison import RATE, Comparison, Plan, Result, Spread, told
 from fastcap.bench.generator import MIX
 from fastcap.bench.limits import LEAST_SHARE, SEARCHES, Limit
-from fastcap.bench.report import Figure, Figures, Grid, number
+from fastcap.bench.report import Figure, Figures, Grid, counted, number
 from fastcap.bench.runs import Case, Run, Settings
 from fastcap.formats.pcap import RECORD_HEADER_SIZE
 
 _MEGA = 1e6
 _EVEN = 1.05  # times the least rate that a tool was offered, and all are taken to be the same
+_BLIND = 0.05  # seconds between two looks at files that are told
 _FASTEST = 0.95  # of the rate that was asked for; a load that reached less is told
 
 
@@ -59,14 +60,14 @@ def _figures(plan: Plan, result: Result) -> list[Figure]:
         Figure("written", "written", run.written),
         Figure("lost", "lost", run.lost),
         Figure("lost_percent", "lost", round(lost.median, 4), "%"),
-        *_spread_figures("lost_percent", lost, 4, "%"),
+        *_spread_figures("lost_percent", lost, 4, "%", told=plan.rounds > 1),
         Figure("claimed_lost", "says", run.claimed),
         Figure("lost_unclaimed", "not told", worst),
         Figure("cpu_ns", "a frame", None if cpu is None else round(cpu.median, 1), "ns"),
-        *_spread_figures("cpu_ns", cpu, 1, "ns"),
+        *_spread_figures("cpu_ns", cpu, 1, "ns", told=plan.rounds > 1),
         Figure("stall_ms", "stall", round(1000 * stall), "ms"),
         Figure("written_bytes", "files", run.bytes,
-               shown=f"{number(round(run.bytes / _MEGA, 1))} MB"),
+               shown=f"{number(float(f'{run.bytes / _MEGA:.4g}'))} MB"),
         Figure("duplicates", "", run.duplicates),
         Figure("cable_lost", "", run.cable_lost),
         Figure("rounds", "", len(result.runs)),
@@ -87,11 +88,18 @@ def _case_figures(plan: Plan, case: Case) -> list[Figure]:
     return [figure._replace(is_key=True) for figure in figures]
 
 
-def _spread_figures(name: str, spread: Spread | None, digits: int, unit: str) -> list[Figure]:
-    low, high = (None, None) if spread is None else (round(value, digits) for value in spread[1:])
-    shown = "?" if spread is None else f"{number(low)} – {number(high)} {unit}"
+def _spread_figures(
+    name: str, spread: Spread | None, digits: int, unit: str, *, told: bool
+) -> list[Figure]:
+    """Not `told` where there is one round."""
+    low, high = (
+        (None, None)
+        if spread is None or not told
+        else (round(value, digits) for value in spread[1:])
+    )
+    shown = "?" if low is None else f"{number(low)} – {number(high)} {unit}"
     return [
-        Figure(f"{name}_low", "spread", low, unit, shown=shown),
+        Figure(f"{name}_low", "spread" if told else "", low, unit, shown=shown),
         Figure(f"{name}_high", "", high),
     ]
 
@@ -102,10 +110,12 @@ def _middle(runs: Sequence[Run]) -> Run:
 
 
 class _Cost(NamedTuple):
-    """Of one tool for frames of one size: nanoseconds of each run that wrote some."""
+    """Of one tool for frames of one size, cut to one snaplen: nanoseconds of each run that wrote
+    some."""
 
     tool: str
     size: str
+    snaplen: int
     known: list[float]
 
     @property
@@ -116,21 +126,27 @@ class _Cost(NamedTuple):
 def _costs(comparison: Comparison) -> list[_Cost]:
     """The cheapest of a size first; of runs without a quota, if there are any."""
     results = [one for one in comparison.results if one.case.quota is None] or comparison.results
-    found: dict[tuple[str, str], list[float]] = {}
+    found: dict[tuple[str, str, int], list[float]] = {}
     for one in results:
         known = [run.cpu_ns for run in one.runs if run.cpu_ns is not None]
-        found.setdefault((one.tool, one.case.size), []).extend(known)
+        found.setdefault((one.tool, one.case.size, one.case.snaplen), []).extend(known)
     costs = [_Cost(*which, known) for which, known in found.items() if known]
-    sizes = list(comparison.plan.sizes)
-    return sorted(costs, key=lambda cost: (sizes.index(cost.size), cost.median))
+    sizes, snaplens = list(comparison.plan.sizes), list(comparison.plan.snaplens)
+
+    def place(cost: _Cost) -> tuple[int, int, float]:
+        return sizes.index(cost.size), snaplens.index(cost.snaplen), cost.median
+
+    return sorted(costs, key=place)
 
 
 def _cost(comparison: Comparison) -> Iterable[tuple[str, list[Figure]]]:
     costs = _costs(comparison)
+    several = len(set(comparison.plan.snaplens)) > 1
     for cost in costs:
-        least = min(other.median for other in costs if other.size == cost.size)
+        least = min(other.median for other in costs if other[1:3] == cost[1:3])
         yield cost.tool, [
             Figure("size", "bytes", cost.size, is_key=True),
+            Figure("snaplen", "kept" if several else "", cost.snaplen, is_key=True),
             Figure("cpu_ns", "a frame, median", round(cost.median, 1), "ns"),
             Figure("cpu_ns_least", "least", round(min(cost.known), 1), "ns"),
             Figure("cpu_ns_most", "most", round(max(cost.known), 1), "ns"),
@@ -149,12 +165,15 @@ def _limit_figures(plan: Plan, limit: Limit) -> list[Figure]:
     case = [one for one in _case_figures(plan, limit.case)
             if one.name != ("rate_asked" if plan.limit == RATE else "quota_percent")]  # fmt: skip
     name = "frames_per_second" if plan.limit == RATE else "quota_percent"
+    least, most = (_round(of(limit.known, default=None), digits) for of in (min, max))
+    hardest = most if plan.limit == RATE else least
+    bounded = f"{bound}{number(hardest)} {unit}" if bound else ""
     return [
         *case,
         Figure(name, "median", None if median is None else round(median, digits), unit,
                shown=shown),
-        Figure(f"{name}_least", "least", _round(min(limit.known, default=None), digits), unit),
-        Figure(f"{name}_most", "most", _round(max(limit.known, default=None), digits), unit),
+        Figure(f"{name}_least", "least", least, unit, shown=bounded if least == hardest else ""),
+        Figure(f"{name}_most", "most", most, unit, shown=bounded if most == hardest else ""),
         Figure("searches", "searches", len(limit.found)),
         Figure("unlimited", "", "yes" if limit.unlimited else "no"),
     ]  # fmt: skip
@@ -171,7 +190,9 @@ def notes(comparison: Comparison) -> list[str]:
     return [
         *_lies(comparison),
         *(f"left out: {what}" for what in comparison.left_out),
+        *_shortened(comparison),
         *_slow(comparison),
+        *_blind(comparison),
         *_uneven(comparison),
         *_borrowed(comparison),
         *_meanings(comparison),
@@ -196,9 +217,30 @@ def _slow(comparison: Comparison) -> Iterable[str]:
     if slow:
         least = min(slow, key=lambda run: run.rate / run.case.rate)
         yield (
-            f"{len(slow)} loads did not reach the rate that was asked for, the slowest "
-            f"{least.rate:,.0f} of {least.case.rate:,.0f} frames/s: this machine sends no faster "
-            "just then"
+            f"{counted(len(slow), 'load')} did not reach the rate that was asked for, the slowest "
+            f"{least.rate:,.0f} of {least.case.rate:,.0f} frames/s: this machine sends no faster, "
+            "or who sent was held up"
+        )
+
+
+def _shortened(comparison: Comparison) -> Iterable[str]:
+    seconds = comparison.shortened
+    if seconds:
+        yield (
+            f"{counted(len(seconds), 'run')} ended early, for files would have taken more than "
+            f"--size or the disk have: frames were sent for {min(seconds):.2g} s at least, not "
+            f"{comparison.settings.seconds:g}"
+        )
+
+
+def _blind(comparison: Comparison) -> Iterable[str]:
+    """A stall is seen between two looks at files."""
+    runs = [run for result in comparison.results for run in result.runs]
+    longest = max((run.timeline.blind_s for run in runs), default=0.0)
+    if longest > _BLIND:
+        yield (
+            f"this bench was held up itself, for up to {1000 * longest:.0f} ms: a stall in that "
+            "time was not seen, or seems longer"
         )
 
 
@@ -206,6 +248,8 @@ def _uneven(comparison: Comparison) -> Iterable[str]:
     """A tool on the other processor slows whoever sends as fast as it can."""
     offered: dict[Case, list[float]] = {}
     for result in comparison.results:
+        if result.case.rate:
+            continue
         offered.setdefault(result.case, []).append(_middle(result.runs).rate)
     if any(max(rates) > _EVEN * min(rates) for rates in offered.values()):
         yield (
@@ -242,10 +286,10 @@ def _meanings(comparison: Comparison) -> Iterable[str]:
     plan, settings, ports = comparison.plan, comparison.settings, comparison.ports
     where = "a veth pair" if comparison.own else f"{ports.tx} (sends) and {ports.rx} (captured)"
     lasts = f"{settings.seconds:g} s" + (
-        f" or {settings.frames:,} frames" if settings.frames else ""
+        f" or {counted(settings.frames, 'frame')}" if settings.frames else ""
     )
     yield (
-        f"over {where}, {lasts} at a time; ring {settings.ring >> 20} MiB, files of "
+        f"over {where}, at most {lasts} at a time; ring {settings.ring >> 20} MiB, files of "
         f"{settings.file_size / _MEGA:,.0f} MB (who writes less begins no second one); fastcap has "
         f"{settings.buffer >> 20} MiB of buffer behind its ring, the others have none; netsniff-ng "
         "has no snaplen, and keeps whole frames"
@@ -268,7 +312,7 @@ def _meanings(comparison: Comparison) -> Iterable[str]:
         "while frames came, and between two writes of 4 MiB that is most of it at low rates"
     )
     if plan.limit is not None:
-        least = f"{LEAST_SHARE:.0%}" if plan.limit == RATE else "1 %"
+        least = f"{LEAST_SHARE:.0%} of the fastest" if plan.limit == RATE else "1 %"
         yield (
             f"limits: {SEARCHES} searches by halving, down to {least}, each to 8 %; of runs of "
             f"{settings.seconds:g} s, of which a ring holds some "
@@ -343,8 +387,10 @@ def _cost_chart(comparison: Comparison) -> Bars:
     groups: dict[str, list[Bar]] = {}
     for cost in _costs(comparison):
         numbers = [round(value, 1) for value in (cost.median, min(cost.known), max(cost.known))]
-        groups.setdefault(_size(cost.size), []).append(Bar(cost.tool, *numbers))
-    note = "the tool's own threads, a frame written; least and most of all runs without a quota"
+        group = _what(comparison.plan, Case(cost.size, 0.0, cost.snaplen))
+        groups.setdefault(group, []).append(Bar(cost.tool, *numbers))
+    which = "without a quota" if None in comparison.plan.quotas else "under quotas"
+    note = f"the tool's own threads, a frame written; least and most of all runs {which}"
     told = [BarGroup(size, bars) for size, bars in groups.items()]
     return Bars("cost", "Processor time a frame", "ns", told, note)
 
@@ -381,28 +427,50 @@ def _waiting_series(tool: str, run: Run) -> Series:
 
 
 def more(comparison: Comparison) -> dict[str, Any]:
-    """Every run, the settings, what was left out. `rate` is what was offered."""
-    ports = comparison.ports
+    """Every run, the settings, what was left out."""
+    ports, settings = comparison.ports, comparison.settings._asdict()
+    for name in ("ring", "buffer", "file_size", "size"):
+        settings[f"{name}_bytes"] = settings.pop(name)
     return {
         "runs": [_run(run, at) for one in comparison.results for at, run in enumerate(one.runs)],
-        "settings": {
-            **comparison.settings._asdict(),
-            **ports._asdict(),
-            "own_network": comparison.own,
-        },
+        "settings": {**settings, **ports._asdict(), "own_network": comparison.own},
         "left_out": list(comparison.left_out),
         "limit_searched": comparison.plan.limit,
         "searches": [
-            {"tool": limit.tool, **limit.case._asdict(), "found": list(limit.found)}
+            {"tool": limit.tool, **_case(limit.case), "found": list(limit.found)}
             for limit in comparison.limits
         ],
         "commands": comparison.commands,
     }
 
 
+def _case(case: Case) -> dict[str, Any]:
+    return {
+        "size": case.size,
+        "snaplen": case.snaplen,
+        "rate_asked": case.rate or None,
+        "quota_percent": case.quota,
+    }
+
+
 def _run(run: Run, place: int) -> dict[str, Any]:
-    case = run.case._asdict()
-    case["rate_asked"] = case.pop("rate") or None
-    told = {**run._asdict(), **case, "round": place + 1, "lost": run.lost}
-    del told["case"], told["timeline"]
-    return told
+    """As the rows of the table have it, and more."""
+    return {
+        "tool": run.tool,
+        **_case(run.case),
+        "round": place + 1,
+        "sent_seconds": run.seconds,
+        "offered": run.offered,
+        "offered_per_second": run.rate,
+        "written": run.written,
+        "lost": run.lost,
+        "claimed_lost": run.claimed,
+        "lost_unclaimed": run.unclaimed,
+        "duplicates": run.duplicates,
+        "cable_lost": run.cable_lost,
+        "sender_late_seconds": run.late_s,
+        "cpu_seconds": run.cpu_s,
+        "stall_seconds": run.timeline.longest_stall_s,
+        "not_looked_seconds": run.timeline.blind_s,
+        "written_bytes": run.bytes,
+    }

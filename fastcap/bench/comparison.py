@@ -14,11 +14,12 @@ from fastcap.bench.limits import Limit, highest_rate, lowest_quota, runs_at_most
 from fastcap.bench.link import Ports, open_link
 from fastcap.bench.runs import Case, Run, Runner, Settings, frames_of, request
 from fastcap.bench.stops import heeded
-from fastcap.bench.tools import Tool, ToolError, installed, tool
+from fastcap.bench.tools import Tool, ToolError, check_installed, installed, tool
 from fastcap.errors import UsageError
 
 RATE, QUOTA = "rate", "quota"  # what a limit is searched of
 _LEAST_SPREAD_PERCENT = 1.0  # of loss
+_ALL_OF_IT = 0.9  # of --seconds; who sent for a shorter time was ended by something else
 # A machine is a tenth faster or slower an hour later, more than from one round to the next; so much
 # more or less of the frames a tool that cannot keep up keeps.
 _HOURLY_SHARE = 0.1
@@ -26,6 +27,7 @@ _A_RUN = 3.5  # seconds besides the sending: a tool begins, is done, ends
 _MORE_UNDER_QUOTA = 4.0
 
 Progress = Callable[[int, int, str], None]
+Announce = Callable[["Plan"], None]
 
 
 class Plan(NamedTuple):
@@ -65,8 +67,13 @@ class Plan(NamedTuple):
 
     def seconds(self, settings: Settings) -> float:
         """About. A tool that has a part of a processor takes as long as it takes."""
-        quotas = sum(case.quota is not None for case in self.cases()) / len(self.cases())
-        return self.runs() * (settings.seconds + _A_RUN + _MORE_UNDER_QUOTA * quotas)
+        searches = len(self.limit_cases()) * runs_at_most()
+        cases = [case.quota for case in self.cases()] * self.rounds
+        under_quota = sum(quota is not None for quota in cases)
+        under_quota += searches if self.limit == QUOTA else 0
+        return self.runs() * (settings.seconds + _A_RUN) + (
+            len(self.tools) * under_quota * _MORE_UNDER_QUOTA
+        )
 
 
 class Result(NamedTuple):
@@ -75,9 +82,6 @@ class Result(NamedTuple):
     tool: str
     case: Case
     runs: Sequence[Run]
-
-    def median(self, of: Callable[[Run], float]) -> float:
-        return statistics.median(map(of, self.runs))
 
     @property
     def lost_percent(self) -> Spread:
@@ -113,7 +117,8 @@ class Spread(NamedTuple):
 
 class Comparison(NamedTuple):
     """`plan` is what was done of the plan; `left_out` says what was asked for and could not be had;
-    `commands`, how each tool ran; `link`, what its ends were called, and whether it was ours."""
+    `commands`, how each tool ran; `ports`, what the ends of the link were called, `own` whether it
+    was ours. `shortened` are the runs that the room for files ended early: seconds of sending."""
 
     plan: Plan
     settings: Settings
@@ -123,27 +128,34 @@ class Comparison(NamedTuple):
     limits: Sequence[Limit]
     left_out: Sequence[str]
     commands: dict[str, str]
+    shortened: Sequence[float] = ()
 
 
 def compare(
-    plan: Plan, settings: Settings, ports: Ports | None, progress: Progress | None
+    plan: Plan,
+    settings: Settings,
+    ports: Ports | None,
+    progress: Progress | None,
+    announce: Announce | None = None,
 ) -> Comparison:
     """Tools take turns, so that a slow minute is everybody's. A peer that cannot be run is left
-    out, fastcap is not; neither is a quota where there can be none. Without `ports` on a cable of
-    our own, for which this process leaves its namespaces for good. Signals end it between two
-    looks, and nothing is left: KeyboardInterrupt, Interrupted. InputError, UsageError,
-    OutputError."""
-    with heeded() as heed, open_link(ports) as link:
-        left_out = []
+    out, fastcap is not; neither is a quota where there can be none. `announce` is called before
+    anything is sent, with what is left of the plan. Without `ports` on a cable of our own, for
+    which this process leaves its namespaces for good. Signals end it between two looks, and nothing
+    is left: KeyboardInterrupt, Interrupted. InputError, UsageError, OutputError."""
+    longest = max(wire for case in plan.cases() for wire, _ in case.sizes)
+    with heeded() as heed, open_link(ports, longest) as link:
+        left_out = [f"{name}: not installed" for name in plan.tools if not installed(name)]
+        plan = plan._replace(tools=check_installed(plan.tools))
         quotas = [quota for quota in plan.quotas if quota is not None]
-        if not any(map(installed, plan.tools)):
-            raise UsageError(f"none of {', '.join(plan.tools)} is installed")
         if plan.limit == QUOTA or quotas:
             try:
                 check_quotas(quotas)
             except UsageError as error:
                 plan, what = _without_quotas(plan, str(error))
                 left_out.append(what)
+        if announce is not None:
+            announce(plan)
         runner = Runner(settings, link, heed)
         comparing = _Comparing(plan, runner, progress or (lambda *_: None), left_out)
         comparison = comparing.all()
@@ -169,8 +181,8 @@ class _Comparing:
         self.progress = progress
         self.done = 0
         self.left_out = left_out
-        self.tools = [name for name in plan.tools if installed(name)]
-        self.left_out += [f"{name}: not installed" for name in plan.tools if not installed(name)]
+        self.shortened: list[float] = []
+        self.tools = list(plan.tools)
         self.keeps_whole = any(self._how(name).keeps_whole for name in self.tools)
 
     def _how(self, name: str) -> Tool:
@@ -201,7 +213,7 @@ class _Comparing:
         link = self.runner.link
         return Comparison(
             self.plan, self.runner.settings, Ports(link.tx, link.rx), link.own, results, limits,
-            self.left_out, commands,
+            self.left_out, commands, self.shortened,
         )  # fmt: skip
 
     def _turns(self, case: Case, place: int) -> Iterator[Run]:
@@ -226,9 +238,14 @@ class _Comparing:
 
     def _run(self, name: str, case: Case) -> Run:
         self.progress(self.done, self.plan.runs(), f"{name}, {told(case)}")
-        frames = frames_of(self.runner.settings, case, self.keeps_whole)
-        run = self.runner.run(name, case, frames)
-        self.done += 1
+        settings = self.runner.settings
+        frames = frames_of(settings, case, self.keeps_whole)
+        try:
+            run = self.runner.run(name, case, frames)
+        finally:
+            self.done += 1
+        if run.seconds < _ALL_OF_IT * settings.seconds and frames != settings.frames:
+            self.shortened.append(run.seconds)
         return run
 
 
@@ -242,7 +259,9 @@ def told(case: Case) -> str:
 
 def _without_quotas(plan: Plan, problem: str) -> tuple[Plan, str]:
     """The plan where there can be none, and what was left out. UsageError where nothing is left."""
-    if plan.limit == QUOTA or not any(quota is None for quota in plan.quotas):
+    if plan.limit == QUOTA:
+        raise UsageError(f"{problem}; --find-limit quota needs one, --find-limit rate does not")
+    if not any(quota is None for quota in plan.quotas):
         raise UsageError(f"{problem}; --quotas none goes without")
     asked = ", ".join(f"{quota:g}%" for quota in plan.quotas if quota is not None)
     return plan._replace(quotas=(None,)), f"quotas of {asked}: {problem}"

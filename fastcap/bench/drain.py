@@ -22,11 +22,20 @@ from fastcap.bench.idle import check_done, until_idle
 from fastcap.bench.link import Link, Ports, open_link
 from fastcap.bench.memory import touch
 from fastcap.bench.processors import sender_runs_on, tools_run_on
-from fastcap.bench.report import Figure, Grid
+from fastcap.bench.report import Figure, Grid, counted
 from fastcap.bench.runs import Settings, count, request
 from fastcap.bench.stops import Heed, heeded
-from fastcap.bench.tools import Process, Taken, Tool, ToolError, installed, running, tool
-from fastcap.errors import OutputError, UsageError
+from fastcap.bench.tools import (
+    Process,
+    Taken,
+    Tool,
+    ToolError,
+    check_installed,
+    installed,
+    running,
+    tool,
+)
+from fastcap.errors import OutputError
 from fastcap.formats.pcap import RECORD_HEADER_SIZE
 
 LINE_RATE = 10**10 / (8 * (64 + 20))  # of 64-byte frames at 10 Gbit/s, a second: 14.88 million
@@ -34,6 +43,7 @@ _LINE_NS = 1e9 / LINE_RATE  # 67.2
 _WARM_FRAMES = 100_000  # so that what happens once has happened
 _LONGEST = 60.0  # seconds of sending
 _KEEP_FREE = 256 << 20  # bytes of the disk
+_FEW = 100_000  # frames; fewer are told
 _LEAST_NS = 0.5  # of a thread that is worth telling
 
 Progress = Callable[[int, int, str], None]
@@ -97,12 +107,10 @@ def compare(question: Question, ports: Ports | None, progress: Progress | None) 
     """As `fastcap.bench.comparison.compare`: turns, left out tools, signals, errors."""
     say = progress or (lambda *_: None)
     left_out = [f"{name}: not installed" for name in question.tools if not installed(name)]
-    tools = [name for name in question.tools if installed(name)]
-    if not tools:
-        raise UsageError(f"none of {', '.join(question.tools)} is installed")
+    tools = check_installed(question.tools)
     drained: dict[str, list[Drained]] = {name: [] for name in tools}
     commands: dict[str, str] = {}
-    with heeded() as heed, open_link(ports) as link:
+    with heeded() as heed, open_link(ports, question.size) as link:
         drainer = _Drainer(question, link, heed)
         drainer.check_room()
         for place in range(question.rounds):
@@ -233,13 +241,31 @@ def notes(comparison: Comparison) -> list[str]:
         *_lies(comparison),
         *(f"left out: {what}" for what in comparison.left_out),
         f"{question.frames:,} frames of {question.size} bytes, {question.snaplen or 'all'} kept, "
-        f"in a ring of {settings.ring >> 20} MiB, while the tool was stopped; {question.rounds} "
-        "rounds in turns; nothing was sent while they were written",
+        f"came to a ring of {settings.ring >> 20} MiB while the tool was stopped; "
+        f"{counted(question.rounds, 'round')} in turns; nothing was sent while they were written",
+        *_too_many(question),
+        *_too_few(question),
         f"a tool carries what its slowest thread does, if each thread has a processor; 64-byte "
         f"frames at 10 Gbit/s are {LINE_RATE:,.0f} a second, one every {_LINE_NS:.1f} ns; the "
         "kernel's work of receiving them is not in any figure here, and takes processors too",
         *(f"{name}: {command}" for name, command in comparison.commands.items()),
     ]  # fmt: skip
+
+
+def _too_many(question: Question) -> list[str]:
+    fit = frames_that_fit(question.settings.ring, question.size)
+    if question.frames <= fit:
+        return []
+    return [f"{fit:,} such frames surely fit into the ring of every tool: others may be lost"]
+
+
+def _too_few(question: Question) -> list[str]:
+    if question.frames >= _FEW:
+        return []
+    return [
+        f"{question.frames:,} frames are few: what a tool does once, and at every moment that it "
+        "wakes up, is much of each figure; a larger --ring holds more"
+    ]
 
 
 def _lies(comparison: Comparison) -> list[str]:
@@ -268,7 +294,18 @@ def charts(comparison: Comparison) -> list[Bars]:
 def more(comparison: Comparison) -> dict[str, Any]:
     return {
         "runs": [
-            {**one._asdict(), "round": place + 1}
+            {
+                "tool": one.tool,
+                "round": place + 1,
+                "offered": one.offered,
+                "written": one.written,
+                "lost": one.lost,
+                "claimed_lost": one.claimed,
+                "lost_unclaimed": one.unclaimed,
+                "lost_before": one.warm_lost,
+                "cpu_ns": one.ns,
+                "threads_ns": list(one.threads),
+            }
             for several in comparison.drained.values()
             for place, one in enumerate(several)
         ],

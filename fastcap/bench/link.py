@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from fastcap import interfaces
+from fastcap._native.generator import FCS
 from fastcap.bench import network
 from fastcap.bench.generator import Load, Sent
 from fastcap.bench.remote import RemoteSender
 from fastcap.errors import InputError, UsageError
 
+_ETHERNET_HEADER = 14
 NEAR, FAR = "fcbench", "fcload"  # the ends of our cable: who captures, who sends
 
 
@@ -41,15 +43,17 @@ class Link:
 
 
 @contextlib.contextmanager
-def open_link(ports: Ports | None) -> Iterator[Link]:
-    """Without ports a cable of our own, for which this process gets namespaces of its own and
-    never leaves them. All that was made is gone with this process, however that ends. InputError
-    where this machine does not allow it, UsageError for ports that cannot be."""
+def open_link(ports: Ports | None, longest: int) -> Iterator[Link]:
+    """For frames of at most `longest` bytes on the wire. Without ports a cable of our own, for
+    which this process gets namespaces of its own and never leaves them. All that was made is gone
+    with this process, however that ends. InputError where this machine does not allow it, or frames
+    are too long; UsageError for ports that cannot be."""
     with contextlib.ExitStack() as opened:
         sender = RemoteSender()
         opened.callback(sender.close)
         if ports is not None:
             check(ports)
+            _check_mtu(ports.rx, longest)
             sender.fork()
             yield Link(ports, sender, own=False)
             return
@@ -64,6 +68,17 @@ def open_link(ports: Ports | None) -> Iterator[Link]:
             ) from error
         sender.begin()
         yield Link(Ports(FAR, NEAR), sender, own=True)
+
+
+def _check_mtu(name: str, longest: int) -> None:
+    """Of who receives; the sender's own is checked where frames are sent. InputError."""
+    mtu = interfaces.find(name).mtu
+    needed = longest - FCS - _ETHERNET_HEADER
+    if needed > mtu:
+        raise InputError(
+            f"{name}: its MTU is {mtu}, and frames of {longest} bytes need {needed}; "
+            f"ip link set {name} mtu {needed}"
+        )
 
 
 def check(ports: Ports) -> None:

@@ -191,6 +191,15 @@ def number(value: Value) -> str:
     return f"{value:.4g}"
 
 
+def counted(number: int, what: str) -> str:
+    """For people.
+
+    >>> counted(1, "run"), counted(2_000, "run")
+    ('1 run', '2,000 runs')
+    """
+    return f"{number:,} {what}" + ("s" if number != 1 else "")
+
+
 def _widths(rows: list[list[str]]) -> list[int]:
     return [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
 

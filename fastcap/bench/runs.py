@@ -192,10 +192,13 @@ def check(settings: Settings) -> None:
 def frames_of(settings: Settings, case: Case, keeps_whole: bool) -> int:
     """How many frames of a case there is time and room for. `keeps_whole`: one of the tools does.
     OutputError where there is no room."""
-    free = shutil.disk_usage(settings.folder).free - _KEEP_FREE
-    frames = int(min(free, settings.size) / case.record(keeps_whole))
+    free = shutil.disk_usage(settings.folder).free
+    frames = int(min(free - _KEEP_FREE, settings.size) / case.record(keeps_whole))
     if frames < 1:
-        raise OutputError(f"{settings.folder}: no room for the files of a bench")
+        raise OutputError(
+            f"{settings.folder}: no room for the files of a bench: {free >> 20:,} MiB are free, of "
+            f"which {_KEEP_FREE >> 20} stay free; --dir elsewhere"
+        )
     if settings.frames:
         frames = min(frames, settings.frames)
     if case.rate:

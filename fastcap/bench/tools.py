@@ -10,13 +10,13 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from fastcap import ourselves
 from fastcap.bench.stops import Heed
-from fastcap.errors import InputError
+from fastcap.errors import InputError, UsageError
 from fastcap.parent import end_with
 
 WHOLE = 262_144  # bytes of a frame that are all of it
@@ -129,6 +129,14 @@ def _millions(request: Request) -> str:
 
 def installed(name: str) -> bool:
     return name == "fastcap" or shutil.which(name) is not None
+
+
+def check_installed(names: Sequence[str]) -> list[str]:
+    """Those that are. UsageError where none is."""
+    found = [name for name in names if installed(name)]
+    if not found:
+        raise UsageError(f"not installed: {', '.join(names)}")
+    return found
 
 
 class Process:

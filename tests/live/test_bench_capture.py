@@ -98,6 +98,15 @@ def test_two_ports_are_used_as_they_are(network: Network, tmp_path: Path) -> Non
     assert [network.link(name) for name in (NEAR, FAR)] == before
 
 
+def test_a_port_whose_mtu_is_too_small_is_named(network: Network, tmp_path: Path) -> None:
+    network.ip("link", "set", FAR, "mtu", "500")
+    said = run(
+        network, *SHORT, "--sizes", "1518", "--tools", "fastcap", "--tx", NEAR, "--rx", FAR,
+        "--dir", tmp_path, status=1,
+    )  # fmt: skip
+    assert f"{FAR}: its MTU is 500, and frames of 1518 bytes need 1500" in said
+
+
 def test_ports_without_a_cable_between_them_are_told(network: Network, tmp_path: Path) -> None:
     network.ip("link", "add", "w0", "type", "veth", "peer", "name", "w1")
     for name in ("w0", "w1"):
@@ -240,7 +249,7 @@ def _bench_of(nobody: bench_capture.Nobody, folder: str) -> subprocess.Completed
 def _begin(network: Network, folder: Path, *words: object) -> subprocess.Popen[str]:
     """A bench that goes on for long, whose first tool captures."""
     bench = network.popen(
-        *BENCH, *SHORT, "--seconds", "60", "--dir", folder, *words,
+        *BENCH, *SHORT, "--rounds", "100", "--dir", folder, *words,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     wait_until(lambda: list(folder.glob(".fastcap-bench-*/out/*")) or bench.poll() is not None)
@@ -271,6 +280,7 @@ def test_what_is_asked_of_the_tools_is_what_is_told(network: Network, tmp_path: 
 
 def test_the_page_of_a_run_draws_what_its_json_says(network: Network, tmp_path: Path) -> None:
     programs = needs("chromium"), needs("chromedriver")
+    needs("tcpdump")
     path = tmp_path / "page.html"
     found = told(
         network, *SHORT, "--rates", "10k,20k", "--tools", "fastcap,tcpdump", "--dir", tmp_path,

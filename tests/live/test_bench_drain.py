@@ -35,6 +35,8 @@ def test_every_frame_that_a_ring_held_is_in_a_file(network: Network, tmp_path: P
     for row in rows:
         assert (row["offered"], row["written"]) == (20_000, 20_000)
         assert (row["claimed_lost"], row["lost_unclaimed"]) == (0, 0)
+        threads = [float(word) for word in row["threads_ns"].split(" + ")]
+        assert sum(threads) < 1.01 * row["cpu_ns"] + 1  # they are parts of it, rounded
         assert row["cpu_ns_least"] <= row["cpu_ns"] <= row["cpu_ns_most"]
         assert row["frames_per_second"] == pytest.approx(1e9 / row["slowest_thread_ns"], rel=0.1)
     assert os.listdir(tmp_path) == []
@@ -44,7 +46,9 @@ def test_a_ring_that_is_too_small_loses_what_the_tool_says(
     network: Network, tmp_path: Path
 ) -> None:
     """Of every tool, so that what each says is understood."""
-    for row in told(network, *SHORT, "--frames", "300000", "--dir", tmp_path)["drain"]:
+    found = told(network, *SHORT, "--frames", "300000", "--dir", tmp_path)
+    assert any("such frames surely fit into the ring" in note for note in found["notes"])
+    for row in found["drain"]:
         assert row["offered"] == 300_000
         assert 0 < row["written"] < 300_000
         assert row["lost_unclaimed"] == 0

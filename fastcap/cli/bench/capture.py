@@ -124,17 +124,21 @@ def capture(
     from fastcap.bench import capture as told
     from fastcap.bench.alone import alone
     from fastcap.bench.comparison import Plan, compare
+    from fastcap.bench.report import counted
     from fastcap.bench.runs import Settings, check
 
     plan = Plan(tools, sizes, rates, snaplens, quotas, rounds, find_limit)
     settings = Settings(**asked, seconds=seconds, frames=frames or 0, size=size, threads=threads)
     check(settings)
     ports = ports_of(tx, rx)
-    lasts = minutes(plan.seconds(settings))
-    say(f"{plan.runs():,} runs at most, about {lasts}")
-    say_ports(ports, sizes, [*rates, 0.0] if find_limit == "rate" else rates, lasts)
+
+    def announce(plan: Plan) -> None:
+        lasts = minutes(plan.seconds(settings))
+        say(f"{counted(plan.runs(), 'run')} at most, about {lasts}")
+        say_ports(ports, sizes, [*rates, 0.0] if find_limit == "rate" else rates, lasts)
+
     with alone(), steps_bar() as progress:
-        comparison = compare(plan, settings, ports, progress)
+        comparison = compare(plan, settings, ports, progress, announce)
     print_report(
         told.title(comparison), told.tables(comparison), told.notes(comparison), *tools,
         output=output, charts=told.charts(comparison), more=told.more(comparison),
