@@ -21,12 +21,13 @@ class Signals:
 
     def __enter__(self) -> Signals:
         self.readable, self.writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # first, and the last to go: a signal in between would be nobody's
+        self._fd_before = signal.set_wakeup_fd(self.writable, warn_on_full_buffer=False)
         self._before = {
             number: signal.signal(number, lambda *_: None)
             for number in self.numbers
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
         }
-        self._fd_before = signal.set_wakeup_fd(self.writable, warn_on_full_buffer=False)
         return self
 
     def wake(self) -> None:
@@ -38,8 +39,10 @@ class Signals:
         return list(os.read(self.readable, 64)) if ready else []
 
     def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(self._fd_before)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        os.close(self.readable)
-        os.close(self.writable)
+        try:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+        finally:
+            signal.set_wakeup_fd(self._fd_before)
+            os.close(self.readable)
+            os.close(self.writable)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import signal
 import subprocess
 import sys
 import time
@@ -92,3 +94,20 @@ def wait_until_it_writes(folder: Path, process: subprocess.Popen[str]) -> None:
     while used(folder) == 0:
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
+
+
+def ctrl_c_leaves_nothing(folder: Path, rng: random.Random, *words: object) -> None:
+    """Of a bench that has its files in the temporary directory, at moments of all of its work."""
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    for _ in range(12):
+        process = subprocess.Popen(
+            [*BENCH, *map(str, words)], env=environment, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        time.sleep(rng.uniform(0, 1.5))
+        process.send_signal(signal.SIGINT)
+        time.sleep(rng.choice((0, 0.001, 0.05)))
+        process.send_signal(signal.SIGINT)  # as sudo and timeout do, and people who wait
+        process.communicate(timeout=60)
+        assert process.returncode != 0
+        assert os.listdir(folder) == []

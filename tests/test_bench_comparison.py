@@ -16,7 +16,7 @@ from fastcap.bench.link import Ports
 from fastcap.bench.runs import Case, Run, Settings
 from fastcap.bench.timeline import MOST_POINTS, Timeline
 from fastcap.bench.tools import ToolError
-from fastcap.errors import UsageError
+from fastcap.errors import OutputError, UsageError
 
 CASE = Case("64", 0.0, 80)
 NOTHING = Timeline([], [], [], 0.01, 0.005)
@@ -290,13 +290,14 @@ class StandIn:
         self.settings = Settings(str(folder))
         self.fails = fails
         self.runs: list[str] = []
+        self.rate = 0.0  # of 1,000 frames; 0 is what fills the time
 
     def run(self, name: str, case: Case, frames: int) -> Run:
         assert frames > 0
         self.runs.append(name)
         if name == self.fails:
             raise ToolError(f"{name}: broken glass")
-        return a_run(case, tool=name)._replace(rate=1000 / self.settings.seconds)
+        return a_run(case, tool=name)._replace(rate=self.rate or 1000 / self.settings.seconds)
 
 
 def compared(runner: StandIn, *tools: str, rounds: int = 2, limit: str | None = None) -> Comparison:
@@ -334,7 +335,7 @@ def test_a_peer_that_fails_is_left_out_once_and_fastcap_is_not(
 def test_a_run_that_its_room_made_shorter_is_noted(tmp_path: Path, all_installed: None) -> None:
     runner = StandIn(tmp_path, "")
     runner.settings = runner.settings._replace(seconds=2.0)
-    runner.run = lambda name, case, _: a_run(case, name, rate=1000.0)  # type: ignore[method-assign]
+    runner.rate = 1000.0
     assert compared(runner, "fastcap", rounds=1).shortened == [1.0, 1.0]
 
 
@@ -369,6 +370,55 @@ def test_a_group_of_version_2_is_made_limited_lifted_and_removed(tmp_path: Path)
     group.close()
     assert not folder.exists()
     assert (tmp_path / "cgroup.subtree_control").read_text() == "-cpu"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "kept"),
+    [
+        ("cpu.max", "max 100000\n", False),
+        ("cpu.max", "20000 100000\n", True),
+        ("cpu.weight", "100\n", False),
+        ("cpu.weight", "500\n", True),
+    ],
+)
+def test_a_group_of_somebody_else_keeps_its_quota(
+    tmp_path: Path, file: str, text: str, kept: bool
+) -> None:
+    """One that was given while the bench ran, which switched the controller on."""
+    (tmp_path / "cgroup.subtree_control").write_text("")
+    group = groups.GroupV2(tmp_path)
+    other = tmp_path / "web.service"
+    other.mkdir()
+    (other / "cpu.max").write_text("max 100000\n")
+    (other / "cpu.weight").write_text("100\n")
+    (other / file).write_text(text)
+    group.close()
+    assert (tmp_path / "cgroup.subtree_control").read_text() == ("+cpu" if kept else "-cpu")
+
+
+def test_a_group_that_cannot_be_made_switches_nothing_on(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.subtree_control").write_text("")
+    (tmp_path / groups._name()).write_text("in the way")
+    with pytest.raises(UsageError, match="no quota: no cgroup"):
+        groups.GroupV2(tmp_path)
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "-cpu"
+
+
+def test_a_quota_above_that_of_the_group_around_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.subtree_control").write_text("cpu")
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    group = groups.GroupV2(tmp_path)
+    group.limit(50)
+    with pytest.raises(UsageError, match="has 50 % itself"):
+        group.limit(51)
+
+
+def test_a_group_that_stays_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "_LONGEST", 0.1)
+    group = groups.GroupV1(tmp_path)
+    (group.folder / "somebody").write_text("is in it")
+    with pytest.raises(OutputError, match=f"{group.folder}: cannot be removed"):
+        group.close()
 
 
 def test_a_group_of_version_1_is_limited_in_microseconds(tmp_path: Path) -> None:

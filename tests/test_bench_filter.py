@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import pcaps
-from tests.benching import assert_shows, bench, tables_of, told
+from tests.benching import assert_shows, bench, ctrl_c_leaves_nothing, tables_of, told
 from tests.conftest import needs
 from tests.pcaps import Frame
 
@@ -147,6 +147,20 @@ def test_nothing_is_written_beside_the_files_and_what_was_made_up_is_gone(
     assert os.listdir(folder) == ["in.pcap"]
     assert os.stat(source).st_mtime_ns == before.st_mtime_ns
     assert os.listdir(temporary) == []
+
+
+def test_ctrl_c_at_any_moment_leaves_nothing(tmp_path: Path, rng: random.Random) -> None:
+    ctrl_c_leaves_nothing(tmp_path, rng, "filter", "--size", "64M", "--runs", 1000)
+
+
+def test_a_tool_that_takes_too_long_is_ended_and_named(source: str, tmp_path: Path) -> None:
+    slow = tmp_path / "tcpdump"
+    slow.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
+    slow.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = bench("filter", source, "--time-limit", 1, env=environment, status=1)
+    assert "tcpdump takes more than 1 s" in done.stderr
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
 
 
 def test_made_up_frames_are_as_many_as_fit_and_tcpdump_finds_as_many_of_them() -> None:

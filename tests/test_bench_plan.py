@@ -11,7 +11,7 @@ import pytest
 
 from fastcap.bench.plan import CaptureCost, FilterCost, Question, notes, tables
 from fastcap.bench.report import Figure, Figures, Grid, Report
-from tests.benching import assert_shows, bench, tables_of, told
+from tests.benching import assert_shows, bench, ctrl_c_leaves_nothing, tables_of, told
 
 pytestmark = pytest.mark.usefixtures("only_bench")
 
@@ -185,6 +185,8 @@ def test_a_wide_grid_is_in_pieces_no_wider_than_the_terminal_and_nothing_is_left
         ("--rate 10G --days nan", "--days nan"),
         ("--rate 10G --days inf", "--days inf"),
         ("--rate 0", "--rate 0: more than 0"),
+        ("--rate 10", "less than a frame a second"),
+        ("--pps 0.5", "less than a frame a second"),
         ("--rate 11T", "at most 10,000,000,000,000 bits a second"),
         (f"--rate {'9' * 30}T", "--rate"),
         (f"--rate {'9' * 400}", "expected bits a second"),
@@ -202,6 +204,10 @@ def test_a_wide_grid_is_in_pieces_no_wider_than_the_terminal_and_nothing_is_left
 )
 def test_nonsense_is_refused_with_the_flag_and_what_it_takes(words: str, says: str) -> None:
     assert says in bench("plan", *words.split(), status=2).stderr
+
+
+def test_ctrl_c_at_any_moment_leaves_nothing(tmp_path: Path, rng: random.Random) -> None:
+    ctrl_c_leaves_nothing(tmp_path, rng, "plan", *ISSUE)
 
 
 def test_help_has_examples() -> None:

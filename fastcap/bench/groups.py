@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from fastcap.errors import UsageError
+from fastcap.errors import OutputError, UsageError
 
 PERIOD_US = 100_000  # of a quota; the kernel's default
 _PREFIX = "fastcap-bench-"
@@ -50,12 +50,16 @@ class Group(abc.ABC):
             ) from None
 
     def close(self) -> None:
-        """Removes it, when those in it are gone."""
+        """Removes it, when those in it are gone. OutputError where they do not go."""
         until = time.monotonic() + _LONGEST
-        while self.folder.exists() and time.monotonic() < until:
+        while self.folder.exists():
             try:
                 self.folder.rmdir()
-            except OSError:  # who was killed is in it for a moment
+            except OSError as error:  # who was killed is in it for a moment
+                if time.monotonic() > until:
+                    raise OutputError(
+                        f"{self.folder}: cannot be removed: {error.strerror}"
+                    ) from None
                 time.sleep(0.05)
 
 
@@ -86,20 +90,46 @@ class GroupV2(Group):
             except OSError as error:
                 problem = f"no quota: {self._switch} takes no +cpu: {error.strerror}"
                 raise UsageError(problem) from None
-        super().__init__(root / _name())
+        try:
+            super().__init__(root / _name())
+        except UsageError:
+            self._switch_back()
+            raise
 
     def limit(self, percent: float) -> None:
+        """The kernel takes more than the group above has, and means the less of both."""
+        with contextlib.suppress(OSError, ValueError):  # the hierarchy's own root has none
+            quota, period = map(int, (self._root / "cpu.max").read_text().split())
+            if quota / period < percent / 100:
+                raise UsageError(f"no quota: {self._root} has {100 * quota / period:g} % itself")
         self._write("cpu.max", f"{quota_us(percent)} {PERIOD_US}")
 
     def lift(self) -> None:
         self._write("cpu.max", f"max {PERIOD_US}")
 
     def close(self) -> None:
-        """And as it was, unless a bench of another network namespace has come since."""
-        super().close()
-        if self._switched and not list(self._root.glob(f"{_PREFIX}*")):
-            with contextlib.suppress(OSError):  # somebody else uses it by now
+        """And as it was, unless somebody else uses it by now: another bench, or a group with a
+        quota or a weight, which it would lose."""
+        try:
+            super().close()
+        finally:
+            self._switch_back()
+
+    def _switch_back(self) -> None:
+        if self._switched and not any(map(_uses_cpu, self._root.glob("*/"))):
+            with contextlib.suppress(OSError):  # those below have it switched on too
                 self._switch.write_text("-cpu")
+
+
+def _uses_cpu(folder: Path) -> bool:
+    """Whether a group of version 2 would be another without the cpu controller."""
+    with contextlib.suppress(OSError):
+        return (
+            folder.name.startswith(_PREFIX)
+            or not (folder / "cpu.max").read_text().startswith("max ")
+            or (folder / "cpu.weight").read_text().strip() != "100"
+        )
+    return False
 
 
 def make_group() -> Group:

@@ -54,6 +54,7 @@ def open_link(ports: Ports | None, longest: int) -> Iterator[Link]:
         if ports is not None:
             check(ports)
             _check_mtu(ports.rx, longest)
+            opened.callback(network.restore_promiscuity, ports.rx, network.flags(ports.rx))
             sender.fork()
             yield Link(ports, sender, own=False)
             return

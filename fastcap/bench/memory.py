@@ -14,8 +14,8 @@ _KEEP_FREE = 256 << 20  # of the disk
 
 
 def touch(folder: str | os.PathLike[str], size: int, heed: Callable[[], None]) -> None:
-    """Writes a file of so many bytes in `folder`, and removes it before it is on a disk: what is
-    freed last is given out first, to the files that come next. The host takes it back after
+    """Writes a file of so many bytes in `folder`, and removes it, mostly before it is on a disk:
+    what is freed last is given out first, to the files that come next. The host takes it back after
     seconds. Where there is less room it is less. Raises what `heed` raises."""
     path = os.path.join(folder, "touched")
     block = bytes(_WRITE)

@@ -25,7 +25,7 @@ CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 MS_NOSUID, MS_NODEV, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x4000, 0x40000
 
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCETHTOOL = 0x8913, 0x8914, 0x8946
-IFF_UP, IFF_RUNNING = 0x1, 0x40
+IFF_UP, IFF_RUNNING, IFF_PROMISC = 0x1, 0x40, 0x100
 ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO = 0x17, 0x1F, 0x24, 0x2C
 
 # linux/rtnetlink.h, linux/if_link.h
@@ -252,6 +252,17 @@ def set_up(name: str, up: bool) -> None:
     value = flags(name) | IFF_UP if up else flags(name) & ~IFF_UP
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH22x", name.encode(), value))
+
+
+def restore_promiscuity(name: str, before: int) -> None:
+    """Takes IFF_PROMISC from an interface that did not have it, by its flags of `before`: a tool
+    that sets it there (netsniff-ng) leaves it there where it is killed. Not where the interface is
+    gone, or we have no right, with which no tool had it."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        value = flags(name)
+        if value & IFF_PROMISC and not before & IFF_PROMISC:
+            request = struct.pack("16sH22x", name.encode(), value & ~IFF_PROMISC)
+            fcntl.ioctl(control, SIOCSIFFLAGS, request)
 
 
 def switch_off(name: str, setting: int) -> None:

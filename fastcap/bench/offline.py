@@ -23,20 +23,30 @@ from typing import NamedTuple
 import fastcap
 from fastcap import ourselves
 from fastcap.bench.charts import Bar, BarGroup, Bars
+from fastcap.bench.folder import own_folder
 from fastcap.bench.machine import memory_bytes
 from fastcap.bench.report import Figure, Figures, Grid
+from fastcap.bench.stops import Heed
 from fastcap.bench.traffic import HOST, LEAST_CAPTURED, make_capture
 from fastcap.errors import DamageError, FastcapError, InputError, OutputError, UsageError
 from fastcap.formats.linktypes import ETHERNET
 from fastcap.formats.pcap import HEADER_SIZE
 from fastcap.inputs import expand, open_source
+from fastcap.waiting import Work, start_thread
 
 HIT_SHARE = 0.01  # of made-up frames
 _TCPDUMP = "tcpdump"
 _GIGA = 1e9
-_PREFIX = "fastcap-bench-"
 _IPV4, _IPV6 = b"\x08\x00", b"\x86\xdd"
 _LEAST_FREE = 64 << 20  # bytes that stay free where frames are made up
+_LOOK = 0.05  # seconds between two looks at signals, while a command runs
+
+
+class Bounds(NamedTuple):
+    """What ends a command before it has read all: `heed`, which raises, and `seconds`."""
+
+    heed: Heed
+    seconds: float
 
 
 class Files(NamedTuple):
@@ -69,24 +79,23 @@ class DisagreementError(FastcapError):
 
 
 @contextlib.contextmanager
-def made_up(size: int, captured: int) -> Iterator[Files]:
-    """A capture of made-up frames, for as long as it is needed. OutputError without room."""
-    folder = tempfile.mkdtemp(prefix=_PREFIX)
-    try:
-        free = shutil.disk_usage(folder).free
-        if free < size + _LEAST_FREE:
-            raise OutputError(
-                f"{os.path.dirname(folder)}: {free >> 20:,} MiB are free, too few for "
-                f"{size >> 20:,} MiB of made-up frames: --size, or TMPDIR elsewhere"
-            )
+def made_up(size: int, captured: int, heed: Heed) -> Iterator[Files]:
+    """A capture of made-up frames, for as long as it is needed. OutputError without room; what
+    `heed` raises."""
+    place = tempfile.gettempdir()
+    free = shutil.disk_usage(place).free
+    if free < size + _LEAST_FREE:
+        raise OutputError(
+            f"{place}: {free >> 20:,} MiB are free, too few for "
+            f"{size >> 20:,} MiB of made-up frames: --size, or TMPDIR elsewhere"
+        )
+    with own_folder(place) as folder:
         made = make_capture(
-            os.path.join(folder, "made-up.pcap"), size,
-            captured=captured, wire=max(captured, LEAST_CAPTURED, 508), hit_share=HIT_SHARE,
+            os.path.join(folder, "made-up.pcap"), size, captured=captured,
+            wire=max(captured, LEAST_CAPTURED, 508), hit_share=HIT_SHARE, heed=heed,
         )  # fmt: skip
         what = f"made-up frames, {captured} captured bytes each, 1 in 100 from or to {HOST}"
         yield Files([made.path], made.bytes, what)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def given(names: Sequence[str]) -> Files:
@@ -165,21 +174,48 @@ def _tcpdump(files: Files, expression: str) -> _Tool:
     return _Tool(_TCPDUMP, command, names, peer=True)
 
 
-def _run(tool: _Tool, statuses: tuple[int, ...] = (0,)) -> bytes:
-    """What it prints. A peer's failure is _PeerFailed, ours FastcapError."""
+class _Ran(NamedTuple):
+    printed: bytes
+    seconds: float
+
+
+def _run(tool: _Tool, bounds: Bounds, statuses: tuple[int, ...] = (0,)) -> _Ran:
+    """A peer's failure is _PeerFailed, ours FastcapError. It is gone afterwards, whatever `heed`
+    raised."""
+    began = time.perf_counter()
     try:
-        done = subprocess.run(  # noqa: S603 - no shell
-            tool.command, input=tool.input, capture_output=True, check=False
-        )
+        process = subprocess.Popen(  # noqa: S603 - no shell
+            tool.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True,
+        )  # fmt: skip
     except OSError as error:
         raise _PeerFailed(error.strerror or str(error)) from error
-    if done.returncode in statuses:
-        return done.stdout
-    said = done.stderr.decode(errors="replace").strip().splitlines()
-    last = said[-1] if said else f"exit status {done.returncode}"
+
+    def communicate() -> tuple[bytes, bytes, float]:
+        printed, said = process.communicate(tool.input)
+        return printed, said, time.perf_counter() - began
+
+    work = Work(communicate)
+    thread = start_thread(work.run, "fastcap-bench")
+    try:
+        while not work.done.wait(_LOOK):
+            bounds.heed()
+            if time.perf_counter() - began > bounds.seconds:
+                raise InputError(
+                    f"{tool.name} takes more than {bounds.seconds:g} s: fewer files, or "
+                    "--time-limit"
+                )
+    finally:
+        process.kill()
+        thread.join()
+    printed, errors, seconds = work.result()
+    if process.returncode in statuses:
+        return _Ran(printed, seconds)
+    said = errors.decode(errors="replace").strip().splitlines()
+    last = said[-1] if said else f"exit status {process.returncode}"
     if tool.peer:
         raise _PeerFailed(last.removeprefix("tcpdump: "))
-    raise _failure("\n".join(said).removeprefix("fastcap: ") or last, done.returncode)
+    raise _failure("\n".join(said).removeprefix("fastcap: ") or last, process.returncode)
 
 
 def _failure(message: str, status: int) -> FastcapError:
@@ -188,14 +224,12 @@ def _failure(message: str, status: int) -> FastcapError:
     return error
 
 
-def _seconds(tool: _Tool) -> tuple[str, float]:
+def _seconds(tool: _Tool, bounds: Bounds) -> tuple[str, float]:
     """Its name, and what it took."""
-    began = time.perf_counter()
     try:
-        _run(tool, (0,) if tool.peer else (0, 3))
+        return tool.name, _run(tool, bounds, (0,) if tool.peer else (0, 3)).seconds
     except _PeerFailed as error:
         raise FastcapError(f"{tool.name} failed, though it did not before: {error}") from error
-    return tool.name, time.perf_counter() - began
 
 
 # ---- The comparison ---------------------------------------------------------------------------
@@ -205,13 +239,15 @@ def compare(
     files: Files,
     expression: str,
     runs: int,
+    bounds: Bounds,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
-    """DisagreementError where counts differ; FastcapError where ours fails."""
-    told = json.loads(_run(_fastcap(files, expression), (0, 3)))
+    """DisagreementError where counts differ; FastcapError where ours fails, or takes too long; what
+    `bounds.heed` raises."""
+    told = json.loads(_run(_fastcap(files, expression), bounds, (0, 3)).printed)
     damaged = any(row["damage"] for row in told["inputs"])
     tools, notes = [_fastcap], []
-    why = _why_no_peer(files, expression, told["frames_matched"], damaged=damaged)
+    why = _why_no_peer(files, expression, bounds, told["frames_matched"], damaged=damaged)
     if why:
         notes.append(why)
     else:
@@ -224,7 +260,7 @@ def compare(
         for turn in range(runs):
             for place, tool in enumerate(tools):
                 for what, noted in ((nothing, start_up), (files, seconds)):
-                    name, took = _seconds(tool(what, expression))
+                    name, took = _seconds(tool(what, expression), bounds)
                     noted.setdefault(name, []).append(took)
                 if progress is not None:
                     done = turn * len(tools) + place + 1
@@ -236,24 +272,26 @@ def compare(
 @contextlib.contextmanager
 def _without_frames(path: str) -> Iterator[Files]:
     """A capture with the header of another, and nothing else."""
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder, open(path, "rb") as file:
+    with own_folder(tempfile.gettempdir()) as folder, open(path, "rb") as file:
         empty = os.path.join(folder, "empty.pcap")
         with open(empty, "xb") as made:
             made.write(file.read(HEADER_SIZE))
         yield Files([empty], HEADER_SIZE, "nothing")
 
 
-def _why_no_peer(files: Files, expression: str, expected: int, *, damaged: bool) -> str:
+def _why_no_peer(
+    files: Files, expression: str, bounds: Bounds, expected: int, *, damaged: bool
+) -> str:
     """Why tcpdump is left out; "" where it counts the same. DisagreementError where not."""
     if shutil.which(_TCPDUMP) is None:
         return "tcpdump is not installed: nothing to compare with"
     if damaged:
         return "an input is damaged: tcpdump would stop there, so it is left out"
-    why = _cannot_say(files.paths[0], expression)
+    why = _cannot_say(files.paths[0], expression, bounds)
     if why:
         return f"tcpdump cannot express the filter: {why}"
     try:
-        printed = _run(_tcpdump(files, expression))
+        printed = _run(_tcpdump(files, expression), bounds).printed
     except _PeerFailed as error:
         return f"tcpdump failed, and is left out: {error}"
     counted = re.search(rb"[0-9]+", printed)
@@ -268,11 +306,11 @@ def _why_no_peer(files: Files, expression: str, expected: int, *, damaged: bool)
     return ""
 
 
-def _cannot_say(path: str, expression: str) -> str:
+def _cannot_say(path: str, expression: str, bounds: Bounds) -> str:
     """What tcpdump has against a filter, as it compiles it and reads nothing; or nothing."""
     command = [_TCPDUMP, "-d", "-r", path, "--", expression]
     try:
-        _run(_Tool(_TCPDUMP, command, b"", peer=True))
+        _run(_Tool(_TCPDUMP, command, b"", peer=True), bounds)
     except _PeerFailed as error:
         return str(error)
     return ""

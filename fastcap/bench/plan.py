@@ -10,7 +10,9 @@ import tempfile
 from typing import NamedTuple
 
 from fastcap._native.generator import FCS
+from fastcap.bench.folder import own_folder
 from fastcap.bench.report import Figure, Figures
+from fastcap.bench.stops import heeded
 from fastcap.bench.traffic import LEAST_CAPTURED, make_capture
 from fastcap.errors import UsageError
 from fastcap.formats.pcap import RECORD_HEADER_SIZE
@@ -74,6 +76,8 @@ class Question(NamedTuple):
         for name, share in (("--hit", self.hit), ("--utilisation", self.utilisation)):
             if not 0 <= share <= 1 or (name == "--utilisation" and share == 0):
                 raise UsageError(f"{name} {100 * share:g}%: a share is above 0% and at most 100%")
+        if frames_per_second(self) < 1:
+            raise UsageError("less than a frame a second: no plan is needed for that")
 
     @property
     def captured(self) -> int:
@@ -97,18 +101,20 @@ class FilterCost(NamedTuple):
 
 
 def measure_filter(question: Question, expression: str) -> FilterCost:
-    """Filters a capture in a temporary file, on one processor. FilterError; OSError."""
+    """Filters a capture in a temporary file, on one processor. FilterError; OSError; a signal ends
+    it between two runs."""
     captured = max(LEAST_CAPTURED, question.captured)
     wire = max(captured, question.frame - FCS)
-    with tempfile.TemporaryDirectory(prefix="fastcap-bench-") as folder:
+    with heeded() as heed, own_folder(tempfile.gettempdir()) as folder:
         path = os.path.join(folder, "made-up.pcap")
         made = make_capture(
-            path, _MEASURED_BYTES, captured=captured, wire=wire, hit_share=question.hit
+            path, _MEASURED_BYTES, captured=captured, wire=wire, hit_share=question.hit, heed=heed
         )
         seconds: list[float] = []
         while len(seconds) < _LEAST_RUNS or (
             len(seconds) < _MOST_RUNS and sum(seconds) < _MEASURE_SECONDS
         ):
+            heed()
             result = filter_files(expression, [path], jobs=1)
             seconds.append(result.elapsed_s)
     ns = 1e9 * statistics.median(seconds) / made.frames

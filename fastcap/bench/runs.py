@@ -21,7 +21,7 @@ from fastcap.bench.link import Link
 from fastcap.bench.memory import touch
 from fastcap.bench.processors import sender_runs_on, tools_run_on
 from fastcap.bench.serials import Serials, read_serials
-from fastcap.bench.stops import Heed
+from fastcap.bench.stops import Heed, heeded
 from fastcap.bench.timeline import Look, Timeline
 from fastcap.bench.tools import WHOLE, Process, Request, Tool, ToolError, running, tool
 from fastcap.capture import SMALLEST_BUFFER, check_memory
@@ -177,7 +177,8 @@ def request(settings: Settings, interface: str, snaplen: int) -> Request:
 
 
 def check(settings: Settings) -> None:
-    """OutputError for a directory that cannot be used, UsageError for what no tool takes."""
+    """OutputError for a directory that cannot be used, UsageError for what no tool takes; a signal
+    ends it as `heeded` has it."""
     check_memory(settings.ring, settings.buffer)
     if settings.ring < _LEAST_RING or settings.buffer < SMALLEST_BUFFER:
         raise UsageError(
@@ -185,7 +186,7 @@ def check(settings: Settings) -> None:
         )
     if settings.file_size < _LEAST_FILE:
         raise UsageError(f"--file-size is at least {_LEAST_FILE >> 20}M: tools count in megabytes")
-    with own_folder(settings.folder):
+    with heeded(), own_folder(settings.folder):
         pass
 
 

@@ -22,7 +22,7 @@ from fastcap.parent import end_with
 WHOLE = 262_144  # bytes of a frame that are all of it
 _LONGEST = 60.0  # seconds until a tool captures, or has ended
 _LOOK = 0.02  # seconds between two looks
-_SETTLES = 0.3  # seconds behind what it says: some say it a little early
+_SETTLES = 0.3  # seconds behind that: a filter, a file
 _SIDECARS = (".json", ".lock")
 
 
@@ -148,6 +148,7 @@ class Process:
         self.folder = folder
         self._log = log
         folder.mkdir()
+        self._received_before = receiving()
         parent = os.getpid()
         with log.open("wb") as output:
             try:
@@ -164,9 +165,10 @@ class Process:
         return self._log.read_text(errors="replace")
 
     def wait_until_live(self, heed: Heed) -> None:
-        """ToolError where it ends, or never captures."""
+        """Until it says so, and a socket of it receives: some say it a little early. ToolError
+        where it ends, or never captures."""
         until = time.monotonic() + _LONGEST
-        while self.tool.live not in self.said():
+        while self.tool.live not in self.said() or not receiving() - self._received_before:
             heed()
             if self._process.poll() is not None or time.monotonic() > until:
                 raise ToolError(f"{self.tool.name}: {_last_line(self.said())}")
@@ -275,6 +277,13 @@ def _prepare(parent: int, processors: frozenset[int]) -> None:
     """In the tool's process, before it is the tool."""
     end_with(parent, signal.SIGKILL)
     os.sched_setaffinity(0, processors)
+
+
+def receiving() -> set[str]:
+    """Inodes of the packet sockets of this network namespace that receive: packet_seq_show of
+    net/packet/af_packet.c."""
+    lines = Path("/proc/self/net/packet").read_text().splitlines()[1:]
+    return {words[8] for words in map(str.split, lines) if words[5] == "1"}
 
 
 def _state(thread: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -56,10 +57,18 @@ def record_type(captured: int) -> np.dtype[np.void]:
 
 
 def make_capture(
-    path: str, size: int, *, captured: int, wire: int, hit_share: float, seed: int = 1
+    path: str,
+    size: int,
+    *,
+    captured: int,
+    wire: int,
+    hit_share: float,
+    heed: Callable[[], None] = lambda: None,
+    seed: int = 1,
 ) -> Made:
     """Writes a new file of about `size` bytes, at least one record; the same for the same numbers.
-    `captured` bytes of each frame are there, of `wire` that it had. OSError."""
+    `captured` bytes of each frame are there, of `wire` that it had. OSError; what `heed` raises,
+    which is called often."""
     rng = np.random.default_rng(seed)
     kind = record_type(captured)
     frames = max(1, (size - len(_FILE_HEADER)) // kind.itemsize)
@@ -70,6 +79,7 @@ def make_capture(
     with open(fd, "wb") as file:
         file.write(_FILE_HEADER)
         while made < frames:
+            heed()
             records = noise[: min(batch, frames - made)]
             hits += _fill(records, made, captured, wire, hit_share, rng)
             file.write(records.view(np.uint8).data)

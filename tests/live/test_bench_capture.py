@@ -98,6 +98,24 @@ def test_two_ports_are_used_as_they_are(network: Network, tmp_path: Path) -> Non
     assert [network.link(name) for name in (NEAR, FAR)] == before
 
 
+@pytest.mark.parametrize("before", ["off", "on"])
+def test_a_port_is_no_more_promiscuous_behind_it(
+    network: Network, tmp_path: Path, before: str
+) -> None:
+    """netsniff-ng sets that for good unless it ends by itself."""
+    needs("netsniff-ng")
+    network.ip("link", "set", FAR, "promisc", before)
+    bench = network.popen(
+        *BENCH, *SHORT, "--rounds", "100", "--tools", "netsniff-ng", "--tx", NEAR, "--rx", FAR,
+        "--dir", tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_until(lambda: list(tmp_path.glob(".fastcap-bench-*/out/*")) or bench.poll() is not None)
+    assert "PROMISC" in network.link(FAR)["flags"]
+    bench.send_signal(signal.SIGINT)
+    assert bench.wait(60) == 130
+    assert ("PROMISC" in network.link(FAR)["flags"]) == (before == "on")
+
+
 def test_a_port_whose_mtu_is_too_small_is_named(network: Network, tmp_path: Path) -> None:
     network.ip("link", "set", FAR, "mtu", "500")
     said = run(

@@ -40,6 +40,14 @@ from fastcap.errors import UsageError
     metavar="N",
     help="Captured bytes of made-up frames. Default: 80.",
 )
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(1, 86400),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="For each run of a tool; a longer one ends the bench.",
+)
 @output_options
 def filter_(
     files: tuple[str, ...],
@@ -47,6 +55,7 @@ def filter_(
     runs: int,
     size: int | None,
     snaplen: int | None,
+    time_limit: float,
     output: Output,
 ) -> int:
     """How fast fastcap filters FILES, or made-up frames without any, beside tcpdump.
@@ -61,20 +70,25 @@ def filter_(
     """
     from fastcap.bench import offline
     from fastcap.bench.alone import alone
+    from fastcap.bench.stops import heeded
     from fastcap.bench.traffic import HOST
 
     if files and (size is not None or snaplen is not None):
         raise UsageError("--size and --snaplen are of made-up frames; FILES are as they are")
-    with alone(), contextlib.ExitStack() as opened:
+    with alone(), heeded() as heed, contextlib.ExitStack() as opened:
         if files:
             source = offline.given(files)
             text = offline.a_host_of(source.paths[0]) if expression is None else expression
         else:
             with temporary_files():
-                source = opened.enter_context(offline.made_up(size or 256 << 20, snaplen or 80))
+                source = opened.enter_context(
+                    offline.made_up(size or 256 << 20, snaplen or 80, heed)
+                )
             text = f"host {HOST}" if expression is None else expression
         with progress_bar() as progress:
-            compared = offline.compare(source, text, runs, progress)
+            compared = offline.compare(
+                source, text, runs, offline.Bounds(heed, time_limit), progress
+            )
     if compared.damaged:
         say("an input is damaged, and was used up to the damage: fastcap info tells where")
     title = f"filter {text!r}, {compared.frames:,} frames"

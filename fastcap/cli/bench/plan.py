@@ -119,6 +119,7 @@ def plan(
     from fastcap.bench.alone import alone
     from fastcap.bench.machine import processors
     from fastcap.bench.traffic import HOST
+    from fastcap.filter import compile as compile_filter
 
     question = planning.Question(
         bits=rate, utilisation=utilisation, snaplen=snaplen, file_bytes=file_size,
@@ -126,6 +127,7 @@ def plan(
     )  # fmt: skip
     question.check()
     text = f"host {HOST}" if expression is None else expression
+    compile_filter(text)  # refused before anything is measured
     with alone(), temporary_files():
         cost = planning.measure_filter(question, text)
         capture = planning.measure_capture(question)
