@@ -204,9 +204,9 @@ def test_one_round_has_no_spread() -> None:
     one = told_of(a_run())
     results = capture.tables(one)[0].as_json()
     assert results[0]["cpu_ns_low"] is None  # type: ignore[index]
-    assert "spread" not in capture.tables(one)[0].head
+    assert "a frame, spread" not in capture.tables(one)[0].head
     several = told_of(a_run(), a_run())._replace(plan=one.plan._replace(rounds=2))
-    assert "spread" in capture.tables(several)[0].head
+    assert "a frame, spread" in capture.tables(several)[0].head
 
 
 def test_runs_that_ended_for_want_of_room_are_told_with_how_long_they_were() -> None:

@@ -52,6 +52,7 @@ def _figures(plan: Plan, result: Result) -> list[Figure]:
     run = _middle(result.runs)
     lost, cpu = result.lost_percent, result.cpu_ns
     worst = max((one.unclaimed for one in result.runs), key=abs)
+    several = plan.rounds > 1  # one has no spread
     stall = max(one.timeline.longest_stall_s for one in result.runs)
     return [
         *_case_figures(plan, result.case),
@@ -60,11 +61,11 @@ def _figures(plan: Plan, result: Result) -> list[Figure]:
         Figure("written", "written", run.written),
         Figure("lost", "lost", run.lost),
         Figure("lost_percent", "lost", round(lost.median, 4), "%"),
-        *_spread_figures("lost_percent", lost, 4, "%", told=plan.rounds > 1),
+        *_spread_figures("lost_percent", lost, 4, "%", "lost, spread" if several else ""),
         Figure("claimed_lost", "says", run.claimed),
         Figure("lost_unclaimed", "not told", worst),
         Figure("cpu_ns", "a frame", None if cpu is None else round(cpu.median, 1), "ns"),
-        *_spread_figures("cpu_ns", cpu, 1, "ns", told=plan.rounds > 1),
+        *_spread_figures("cpu_ns", cpu, 1, "ns", "a frame, spread" if several else ""),
         Figure("stall_ms", "stall", round(1000 * stall), "ms"),
         Figure("written_bytes", "files", run.bytes,
                shown=f"{number(float(f'{run.bytes / _MEGA:.4g}'))} MB"),
@@ -89,17 +90,17 @@ def _case_figures(plan: Plan, case: Case) -> list[Figure]:
 
 
 def _spread_figures(
-    name: str, spread: Spread | None, digits: int, unit: str, *, told: bool
+    name: str, spread: Spread | None, digits: int, unit: str, label: str
 ) -> list[Figure]:
-    """Not `told` where there is one round."""
+    """Without a label none is known."""
     low, high = (
         (None, None)
-        if spread is None or not told
+        if spread is None or not label
         else (round(value, digits) for value in spread[1:])
     )
     shown = "?" if low is None else f"{number(low)} – {number(high)} {unit}"
     return [
-        Figure(f"{name}_low", "spread" if told else "", low, unit, shown=shown),
+        Figure(f"{name}_low", label, low, unit, shown=shown),
         Figure(f"{name}_high", "", high),
     ]
 

@@ -75,9 +75,9 @@ def filter_(
 
     if files and (size is not None or snaplen is not None):
         raise UsageError("--size and --snaplen are of made-up frames; FILES are as they are")
+    source = offline.given(files) if files else None
     with alone(), heeded() as heed, contextlib.ExitStack() as opened:
-        if files:
-            source = offline.given(files)
+        if source is not None:
             text = offline.a_host_of(source.paths[0]) if expression is None else expression
         else:
             with temporary_files():
