@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,7 @@ from tests.pcaps import Frame
 
 # Frames are sent at NEAR and captured at FAR.
 NEAR, FAR = "v0", "v1"
-LONGEST_WAIT = 30  # seconds; nothing here takes so long unless it hangs
+LONGEST_WAIT = 60  # seconds; nothing here takes so long unless it hangs
 READY = "fastcap: capturing on "
 
 
@@ -288,6 +289,7 @@ def tunnel(network: Network) -> Iterator[Callable[[bytes], None]]:
 # ---- Capture ------------------------------------------------------------------------------------
 
 _COMMAND = (sys.executable, "-m", "fastcap", "capture")
+_COUNT = re.compile(r"([0-9,]+) (?:frames )?(received|written|dropped|lost|rejected)")
 # Room for whatever a test sends, so that nothing is lost on a busy machine, and quick to allocate.
 _MEMORY = ("--ring", "64M", "--buffer", "16M")
 
@@ -328,6 +330,32 @@ class Capture:
     def send_signal(self, number: int) -> None:
         self.process.send_signal(number)
 
+    def halt(self) -> None:
+        """Stops it; none of its threads runs any more then. SIGCONT lets it go on."""
+        self.send_signal(signal.SIGSTOP)
+        wait_until(lambda: _states(self.process.pid) <= {"T", "Z"}, "it does not stop")
+
+    def counts(self) -> dict[str, int]:
+        """Its account just now, as it tells it: received, written, dropped, lost, rejected."""
+        before = len(self._accounts())
+        self.send_signal(signal.SIGUSR1)
+        wait_until(lambda: len(self._accounts()) > before, self.err)
+        found = _COUNT.findall(self._accounts()[before])
+        return {name: int(count.replace(",", "")) for count, name in found}
+
+    def _accounts(self) -> list[str]:
+        lines = self.err.splitlines(keepends=True)
+        return [line for line in lines if " frames received, " in line and line.endswith("\n")]
+
+    def wait_for_counts(self, is_right: Callable[[dict[str, int]], bool]) -> None:
+        """Until its account is so."""
+        wait_until(lambda: is_right(self.counts()), self.err)
+
+    def has_taken(self, sent: int) -> None:
+        """Waits until each of so many frames is written, or counted as one that is not: none waits
+        in the ring or the buffer any more."""
+        self.wait_for_counts(lambda counts: sum(counts.values()) - counts["received"] == sent)
+
     def end(self, number: int | None = signal.SIGINT) -> Ended:
         """Ends it by a signal, or waits until it ends by itself."""
         if number is not None:
@@ -342,6 +370,12 @@ class Capture:
         status = self.process.wait(LONGEST_WAIT)
         assert "Traceback" not in self.err
         return status, self.err
+
+
+def _states(pid: int) -> set[str]:
+    """Of a process's threads, as /proc has them."""
+    stats = (path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat"))
+    return {stat.rpartition(")")[2].split()[0] for stat in stats}
 
 
 class Ended:

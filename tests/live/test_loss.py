@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import needs
 from tests.live.network import (
+    LONGEST_WAIT,
     SOURCE,
     Capture,
     Ended,
@@ -47,9 +48,10 @@ def test_what_a_ring_that_is_too_small_drops_is_counted(
     )
     total = 0
     for _ in range(3):
-        capture.send_signal(signal.SIGSTOP)
+        capture.halt()
         network.send(20_000, first=total)
         capture.send_signal(signal.SIGCONT)
+        capture.has_taken(total + 20_000)  # there is room again
         network.send(200, rate=2_000, first=total + 20_000)
         total += 20_200
     ended = capture.end()
@@ -67,11 +69,12 @@ def test_drops_and_rejections_by_a_filter_in_user_space_are_told_apart(
 ) -> None:
     capture = network.capture(
         tmp_path / "x.pcap", "-s", "80", 'ContainsBin(FrameData, HEX, "07070809")',
-        memory=("--ring", "64k", "--buffer", "8M"),
+        memory=("--ring", "1M", "--buffer", "8M"),
     )  # fmt: skip
-    capture.send_signal(signal.SIGSTOP)
+    capture.halt()
     network.send(20_000)
     capture.send_signal(signal.SIGCONT)
+    capture.has_taken(20_000)  # there is room for all that follow
     network.send(512, first=1 << 16, rate=5_000)
     ended = capture.end()
     ended.check_account(sent=20_512)
@@ -88,7 +91,7 @@ def test_drops_and_rejections_by_a_filter_in_the_kernel_are_told_apart(
         tmp_path / "x.pcap", "-s", "80", "--count-rejected", f"ether src {SOURCE}",
         memory=("--ring", "64k", "--buffer", "8M"),
     )  # fmt: skip
-    capture.send_signal(signal.SIGSTOP)
+    capture.halt()
     network.send(20_000)
     network.send(7_777, source=OTHER)
     capture.send_signal(signal.SIGCONT)
@@ -199,20 +202,20 @@ class Slow:
 
     def numbers(self) -> list[int]:
         """The frames that it got."""
-        assert self.process.wait(30) == 0
+        assert self.process.wait(LONGEST_WAIT) == 0
         return serials(read(self.copy))
 
 
 def test_the_buffer_rides_out_a_reader_that_hangs(network: Network, tmp_path: Path) -> None:
-    """A fifth of the buffer's bytes come meanwhile, and several times what the ring holds."""
+    """Half of the buffer's bytes come meanwhile, and several times what the ring holds."""
     slow = Slow(network, tmp_path)
-    capture = network.capture(slow.path, "-s", "80", memory=("--ring", "2M", "--buffer", "32M"))
-    network.send(60_000, rate=50_000)
+    capture = network.capture(slow.path, "-s", "80", memory=("--ring", "8M", "--buffer", "32M"))
+    network.send(150_000, rate=50_000)
     slow.go()
     ended = capture.end()
-    ended.check_account(sent=60_000)
+    ended.check_account(sent=150_000)
     assert ended.status == 0, ended.err
-    assert slow.numbers() == list(range(60_000))
+    assert slow.numbers() == list(range(150_000))
 
 
 def test_a_reader_that_hangs_for_too_long_costs_frames_and_they_are_counted(
@@ -222,7 +225,7 @@ def test_a_reader_that_hangs_for_too_long_costs_frames_and_they_are_counted(
     capture = network.capture(slow.path, "-s", "80", memory=("--ring", "1M", "--buffer", "8M"))
     network.send(200_000)
     slow.go()
-    time.sleep(0.5)  # until there is room again
+    capture.has_taken(200_000)  # there is room again
     network.send(100, first=1 << 32, rate=5_000)
     ended = capture.end()
     ended.check_account(sent=200_100)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fastcap.pressure import Pressure
 from tests.live.disks import Ext4, ext4, frames_in
 from tests.live.network import Ended, Network, captures_in, wait_until
 
@@ -21,6 +22,14 @@ CHUNK = 4 << 20  # bytes of the buffer that are filled at once
 def disk(tmp_path: Path) -> Iterator[Ext4]:
     with ext4(tmp_path / "disk", 128) as disk:
         yield disk
+
+
+@pytest.fixture
+def pressure() -> Iterator[Pressure]:
+    """A page, on which a capture writes how full its buffer is."""
+    pressure = Pressure.make()
+    yield pressure
+    pressure.close()
 
 
 def check_found(ended: Ended, *folders: Path) -> list[int]:
@@ -40,7 +49,7 @@ def test_a_process_that_is_stopped_for_a_while_loses_nothing_for_which_the_ring_
 ) -> None:
     capture = network.capture(tmp_path / "net1.pcap", "-s", "80", *words.split())
     network.send(10_000)
-    capture.send_signal(signal.SIGSTOP)
+    capture.halt()
     network.send(30_000, first=10_000)
     began = time.monotonic()
     network.send(20_000, first=40_000, rate=20_000)
@@ -57,7 +66,7 @@ def test_a_stop_is_told_as_well_where_frames_are_so_few_that_no_block_is_full(
     network: Network, tmp_path: Path
 ) -> None:
     capture = network.capture(tmp_path / "net1.pcap", "-C", "1M")
-    capture.send_signal(signal.SIGSTOP)
+    capture.halt()
     network.send(100)
     time.sleep(0.5)
     capture.send_signal(signal.SIGCONT)
@@ -78,9 +87,10 @@ def test_where_the_ring_has_no_room_for_a_stop_exactly_the_frames_that_are_told_
     )  # fmt: skip
     sent = 0
     for _ in range(3):
-        capture.send_signal(signal.SIGSTOP)
+        capture.halt()
         network.send(20_000, first=sent)
         capture.send_signal(signal.SIGCONT)
+        capture.has_taken(sent + 20_000)  # there is room again
         network.send(5_000, first=sent + 20_000, rate=20_000)
         sent += 25_000
     ended = capture.end()
@@ -98,14 +108,17 @@ def test_where_the_ring_has_no_room_for_a_stop_exactly_the_frames_that_are_told_
 # ---- The file system --------------------------------------------------------------------------
 
 
-def test_frames_wait_while_the_file_system_is_frozen(network: Network, disk: Ext4) -> None:
+def test_frames_wait_while_the_file_system_is_frozen(
+    network: Network, disk: Ext4, pressure: Pressure
+) -> None:
     capture = network.capture(
-        disk.folder / "net1.pcap", "-s", "80", "-C", "2M",
-        memory=("--ring", "8M", "--buffer", "64M"),
+        disk.folder / "net1.pcap", "-s", "80", "-C", "2M", "--pressure", pressure.fd,
+        memory=("--ring", "64M", "--buffer", "64M"), pass_fds=(pressure.fd,),
     )  # fmt: skip
     network.send(50_000)
     with disk.frozen():
         network.send(200_000, first=50_000, rate=100_000)  # 18 MiB, in 2 s
+        wait_until(lambda: pressure.read().buffer_fill >= 0.25)
     network.send(50_000, first=250_000)
     ended = capture.end()
     ended.check_account(sent=300_000)
@@ -118,19 +131,20 @@ def test_what_has_no_room_while_the_file_system_is_frozen_is_counted(
 ) -> None:
     capture = network.capture(
         disk.folder / "net1.pcap", "-s", "80", "-C", "2M",
-        memory=("--ring", "1M", "--buffer", "8M"),
+        memory=("--ring", "8M", "--buffer", "8M"),
     )  # fmt: skip
-    network.send(10_000)
+    network.send(10_000)  # the ring has room for all of them
     with disk.frozen():
-        network.send(200_000, first=10_000, rate=200_000)
-    wait_until(lambda: len(captures_in(disk.folder)) > 3)
-    network.send(20_000, first=210_000, rate=50_000)
+        network.send(300_000, first=10_000, rate=200_000)
+    capture.has_taken(310_000)
+    assert len(captures_in(disk.folder)) > 3
+    network.send(20_000, first=310_000, rate=50_000)
     ended = capture.end()
-    ended.check_account(sent=230_000)
+    ended.check_account(sent=330_000)
     assert ended.frames_dropped_ring + ended.frames_lost_writer > 50_000
     found = check_found(ended, disk.folder)
     assert found[:10_000] == list(range(10_000))
-    assert found[-20_000:] == list(range(210_000, 230_000))  # it went on
+    assert found[-20_000:] == list(range(310_000, 330_000))  # it went on
 
 
 @pytest.mark.parametrize("words", ["-C 1M", "-G 0.2", ""])
@@ -139,7 +153,7 @@ def test_a_capture_that_is_stopped_while_its_file_system_is_frozen_ends_in_order
 ) -> None:
     path = disk.folder / "net1.pcap"
     capture = network.capture(
-        path, "-s", "80", *words.split(), memory=("--ring", "8M", "--buffer", "64M")
+        path, "-s", "80", *words.split(), memory=("--ring", "64M", "--buffer", "64M")
     )
     network.send(20_000)
     with disk.frozen():
@@ -155,15 +169,16 @@ def test_a_capture_that_is_stopped_while_its_file_system_is_frozen_ends_in_order
 
 
 def test_a_disk_on_which_files_are_synced_slower_than_they_are_filled_loses_nothing(
-    network: Network, disk: Ext4
+    network: Network, disk: Ext4, pressure: Pressure
 ) -> None:
     """More files than may wait for their names: then frames wait in the buffer."""
     capture = network.capture(
-        disk.folder / "net1.pcap", "-s", "80", "-C", "128k",
-        memory=("--ring", "8M", "--buffer", "256M"),
+        disk.folder / "net1.pcap", "-s", "80", "-C", "128k", "--pressure", pressure.fd,
+        memory=("--ring", "64M", "--buffer", "256M"), pass_fds=(pressure.fd,),
     )  # fmt: skip
-    with disk.slow(1_000_000):
+    with disk.slow(300_000):
         network.send(150_000, rate=100_000)
+        wait_until(lambda: pressure.read().buffer_fill > 9 / 64)
         assert len(captures_in(disk.folder)) < 40  # of 110
     ended = capture.end()
     ended.check_account(sent=150_000)
