@@ -46,10 +46,12 @@ def test_frames_wait_until_there_is_room_again(
     capture = full(network, small)
     capture.wait_for("No space left on device: frames wait in memory")
     time.sleep(0.3)
-    for _ in range(3):
-        move_all(small, tmp_path / "moved")
-        time.sleep(0.3)
-    capture.wait_for("written again after")
+
+    def goes_on() -> bool:
+        move_all(small, tmp_path / "moved")  # those that have their names by then
+        return "written again after" in capture.err
+
+    wait_until(goes_on)
     ended = capture.end()
     ended.check_account(sent=FRAMES)
     assert ended.frames_lost_writer == 0
@@ -64,7 +66,8 @@ def test_frames_that_cannot_wait_any_longer_are_counted(
     )
     network.send(100_000, LENGTH)  # 40 MiB: more than disk and buffer hold
     wait_until(lambda: capture.err.count("No space"))
-    time.sleep(1)
+    # until all but what the buffer holds is lost: for that the disk has room
+    capture.wait_for_counts(lambda counts: counts["written"] + counts["lost"] > 79_000)
     move_all(small, tmp_path / "moved")
     capture.wait_for("written again after")
     network.send(1_000, first=100_000)

@@ -315,9 +315,16 @@ def test_kill_9_leaves_files_that_the_next_start_ends_at_their_last_whole_block(
 ) -> None:
     sender = network.sending(1 << 40, 601, rate=100_000)
     last, frames, recovered = -1, 0, 0
-    for words in ("-C 9M", "-C 64k", "-G 0.05", "-C 1G", "-C 1G -s 61", "-C 1G"):
+
+    def unfinished() -> list[int]:
+        return [path.stat().st_size for path in tmp_path.glob(".net1_*.capturing")]
+
+    rounds = ("-C 9M", "-C 64k", "-G 0.05", "-C 1G", "-C 1G -s 61", "-C 1G")
+    for number, words in enumerate(rounds):
         capture = network.capture(tmp_path / "net1.pcapng", *words.split())
         recovered += capture.err.count("frames are whole")
+        if number == 5:  # so that one surely leaves so many frames
+            wait_until(lambda: any(size > 1 << 20 for size in unfinished()))
         time.sleep(0.1 + rng.random() * 0.2)
         capture.send_signal(signal.SIGKILL)
         capture.process.wait()
@@ -397,7 +404,7 @@ def test_frames_that_a_full_disk_cost_are_told_in_the_file_that_misses_them(
         "--ring", "64M", "--buffer", "8M"))  # fmt: skip
     network.send(200_000)  # 21 MiB: more than disk and buffer hold
     capture.wait_for("No space left on device: frames wait in memory")
-    time.sleep(0.5)
+    capture.wait_for_counts(lambda counts: counts["lost"] > 0)
     (small / "ballast").unlink()
     capture.wait_for("written again after")
     time.sleep(0.3)
