@@ -16,12 +16,12 @@ from fastcap.parent import end_with
 signal.signal(signal.SIGTERM, lambda *_: (print("told", flush=True), sys.exit(7)))
 end_with(int(sys.argv[1]), signal.SIGTERM)
 print("ready", flush=True)
-time.sleep(30)
+time.sleep(100)
 """
 _PARENT = """
 import os, subprocess, sys, time
 subprocess.Popen([sys.executable, "-c", sys.argv[1], str(os.getpid())])
-time.sleep(30)
+time.sleep(100)
 """
 
 
@@ -34,7 +34,7 @@ def test_the_child_hears_of_its_parents_end() -> None:
     began = time.monotonic()
     parent.kill()
     assert parent.stdout.read() == "told\n"  # until the child has ended too
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     parent.wait()
     parent.stdout.close()
 
@@ -42,7 +42,7 @@ def test_the_child_hears_of_its_parents_end() -> None:
 @pytest.mark.parametrize("pid", [0, 1 << 30])
 def test_a_child_whose_parent_is_gone_ends_at_once(pid: int) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _CHILD, str(pid)], capture_output=True, check=False, timeout=20
+        [sys.executable, "-c", _CHILD, str(pid)], capture_output=True, check=False, timeout=60
     )
     assert (done.returncode, done.stdout) == (7, b"told\n")
 

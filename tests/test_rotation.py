@@ -181,7 +181,7 @@ def test_a_failure_to_name_a_file_ends_the_others_under_their_names(
     publish = fail(error, at=0, instead_of=series.publish)
 
     def between_two_chunks(*words: Any) -> Segment:
-        assert opened.wait(10)
+        assert opened.wait(60)
         try:
             segment: Segment = publish(*words)
             return segment
@@ -191,7 +191,7 @@ def test_a_failure_to_name_a_file_ends_the_others_under_their_names(
     monkeypatch.setattr(series, "publish", between_two_chunks)
 
     run = Run(
-        target, series, chunk(0, 3), chunk(1, 4, ends=False), opened.set, lambda: named.wait(10),
+        target, series, chunk(0, 3), chunk(1, 4, ends=False), opened.set, lambda: named.wait(60),
         chunk(1, 2, begins=False),
     )  # fmt: skip
     assert run.stopped

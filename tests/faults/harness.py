@@ -29,7 +29,7 @@ _NOT_NOTED, _STRUCK = 0, 2  # enum outcome
 _NUMBER = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{8}(?![0-9A-Za-z])|[0-9]+")
 _ROOM = 100_000  # points
 _LONGEST_SECONDS = 60.0
-_END_SECONDS = 10.0  # for what a process leaves behind
+_END_SECONDS = 60.0  # for what a process leaves behind
 BEFORE, AFTER = 1, 2  # when a process is killed
 
 
