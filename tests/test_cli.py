@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -378,7 +379,18 @@ def test_a_reader_that_closes_the_pipe_is_no_error(tmp_path: Path) -> None:
         process.stdout.read(10)
         process.stdout.close()
         assert process.stderr.read().endswith(b"closed it before the end\n")
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
+
+
+def wait_until_it_works(process: subprocess.Popen[Any]) -> None:
+    """Until its command runs: signals that come before find Python, or what it imports."""
+
+    def catches_sigterm() -> bool:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        (caught,) = (int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:"))
+        return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+    wait_for(lambda: process.poll() is not None or catches_sigterm())
 
 
 def hear_signals() -> None:
@@ -414,7 +426,7 @@ def test_a_signal_ends_native_work_and_removes_what_was_not_finished(
         time.sleep(0.1)
         assert process.poll() is None, "the filter was not slow enough"
         process.send_signal(number)
-        assert process.wait(20) == status
+        assert process.wait(60) == status
         assert process.stderr is not None
         assert "what was not finished is removed" in process.stderr.read()
     assert sorted(os.listdir(tmp_path)) == ["in.pcap", "slow.filter"]
@@ -435,9 +447,11 @@ def test_what_an_interrupted_or_killed_run_leaves_is_named(tmp_path: Path) -> No
                 writing.write(pcaps.header())
                 writing.flush()
                 wait_for(lambda: any(tmp_path.glob(".out*")))
+                if number == signal.SIGINT:
+                    wait_for(lambda: len(list(tmp_path.glob("out_*.pcap"))) == 3)
                 time.sleep(0.3)
                 process.send_signal(number)
-                process.wait(20)
+                process.wait(60)
             assert process.stderr is not None
             told = process.stderr.read()
             if number == signal.SIGINT:
@@ -464,7 +478,8 @@ def test_nohup_is_respected(tmp_path: Path) -> None:
         assert process.stdin is not None
         process.stdin.write(pcaps.capture(FRAMES[:60]))
         process.stdin.flush()
-        time.sleep(0.6)
+        wait_until_it_works(process)
+        time.sleep(0.3)
         process.send_signal(signal.SIGHUP)
         out, _ = process.communicate(pcaps.capture(FRAMES[60:])[24:])
     assert (process.returncode, out) == (0, b"100\n")
@@ -488,15 +503,16 @@ def test_ctrl_c_is_heard_while_waiting_for_a_pipe(source: str, tmp_path: Path) -
             assert process.stdin is not None
             process.stdin.write(pcaps.header())
             process.stdin.flush()
+            wait_until_it_works(process)
             time.sleep(0.6)
             assert process.poll() is None
             process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 130
+            assert process.wait(60) == 130
     os.close(reader)
     assert not (tmp_path / "out.pcap").exists()
 
 
-def wait_for(condition: object, seconds: float = 20) -> None:
+def wait_for(condition: object, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < end, "waited in vain"
