@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +81,39 @@ def captures(folder: Path) -> list[Path]:
 
 
 def used(folder: Path) -> int:
-    """Bytes of these; by inode, for they get other names meanwhile."""
-    sizes = {}
-    for path in captures(folder):
+    """Bytes of these, all of which were there at once."""
+    while True:
+        before = set(captures(folder))
         try:
-            status = path.lstat()
+            size = sum(path.lstat().st_size for path in before)
         except FileNotFoundError:
             continue
-        sizes[status.st_ino] = status.st_size
-    return sum(sizes.values())
+        if set(captures(folder)) == before:
+            return size
+
+
+def looks(seconds: float = 60) -> Iterator[bool]:
+    """At what goes on, every 5 ms; whether it was looked at often enough, unless what must be seen
+    has not come yet. It ends when that takes too long."""
+    until = time.monotonic() + seconds
+    for look in itertools.count(1):
+        yield look >= 200
+        if look >= 200 and time.monotonic() > until:
+            return
+        time.sleep(0.005)
+
+
+def most_used_while_it_rotates(folder: Path) -> tuple[int, set[str]]:
+    """The most bytes that its captures have at once, and the numbers of the finished ones that were
+    seen, which are more than three unless that takes too long."""
+    most, numbers = 0, set[str]()
+    for often_enough in looks():
+        most = max(most, used(folder))
+        names = [path.name for path in captures(folder)]
+        numbers |= {name.split("_")[1] for name in names if not name.startswith(".")}
+        if often_enough and len(numbers) > 3:
+            break
+    return most, numbers
 
 
 def wait_until_it_writes(folder: Path, process: subprocess.Popen[str]) -> None:

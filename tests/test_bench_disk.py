@@ -26,9 +26,10 @@ from tests.benching import (
     assert_shows,
     assert_untouched,
     bench,
+    looks,
+    most_used_while_it_rotates,
     tables_of,
     told,
-    used,
     wait_until_it_writes,
     with_a_file,
 )
@@ -47,9 +48,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def start(folder: Path, *words: object) -> subprocess.Popen[str]:
-    """Writes for half a minute, unless somebody ends it."""
+    """Writes for longer than it is looked at, unless somebody ends it."""
     return subprocess.Popen(
-        [*BENCH, "disk", folder, "--seconds", "30", "--size", "32M", *map(str, words)],
+        [*BENCH, "disk", folder, "--seconds", "100", "--size", "32M", *map(str, words)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -125,11 +126,7 @@ def test_what_is_written_is_a_capture_whose_frames_are_counted() -> None:
 def test_files_rotate_and_never_take_more_than_they_may(folder: Path) -> None:
     process = start(folder, "--file-size", "8M")
     wait_until_it_writes(folder, process)
-    most, numbers = 0, set()
-    for _ in range(200):
-        most = max(most, used(folder))
-        numbers |= {path.name.split("_")[1] for path in folder.glob(".fastcap-bench-*/bench_*")}
-        time.sleep(0.005)
+    most, numbers = most_used_while_it_rotates(folder)
     process.send_signal(signal.SIGINT)
     process.communicate()
     assert 8 * MIB <= most <= 32 * MIB
@@ -142,10 +139,11 @@ def test_a_small_disk_is_used_in_part_and_its_reserve_stays_free(tmp_path: Path)
         process = start(place, "--size", "180M")
         wait_until_it_writes(place, process)
         least = 1 << 40
-        for _ in range(200):
+        for often_enough in looks():
             told_now = os.statvfs(place)
             least = min(least, told_now.f_bavail * told_now.f_frsize)
-            time.sleep(0.005)
+            if often_enough and least <= 120 * MIB:
+                break
         process.send_signal(signal.SIGINT)
         process.communicate()
         assert 10 * MIB <= least <= 120 * MIB

@@ -29,9 +29,9 @@ from tests.benching import (
     assert_untouched,
     bench,
     captures,
+    most_used_while_it_rotates,
     tables_of,
     told,
-    used,
     wait_until_it_writes,
     with_a_file,
 )
@@ -56,9 +56,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def start(folder: Path, *words: object) -> subprocess.Popen[str]:
-    """Runs for half a minute, unless somebody ends it."""
+    """Runs for longer than it is looked at, unless somebody ends it."""
     return subprocess.Popen(
-        [*BENCH, "ring", "--dir", folder, "--seconds", "30", *SMALL, *map(str, words)],
+        [*BENCH, "ring", "--dir", folder, "--seconds", "100", *SMALL, *map(str, words)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -230,7 +230,7 @@ def spoil(path: Path) -> None:
 
 
 def test_files_with_something_else_in_them_are_an_error_and_no_figure(folder: Path) -> None:
-    process = start(folder, *SLOW_RATE, "--seconds", "2", "--runs", "1", "--file-size", "4M")
+    process = start(folder, *SLOW_RATE, "--seconds", "5", "--runs", "1", "--file-size", "4M")
     wait_until_it_writes(folder, process)
     spoil(max(captures(folder), key=lambda path: path.stat().st_size))
     out, err = process.communicate(timeout=60)
@@ -296,11 +296,7 @@ def test_a_simulated_ring_refuses_what_cannot_be() -> None:
 def test_files_rotate_and_never_take_more_than_they_may(folder: Path) -> None:
     process = start(folder, "--file-size", "8M")
     wait_until_it_writes(folder, process)
-    most, numbers = 0, set()
-    for _ in range(200):
-        most = max(most, used(folder))
-        numbers |= {path.name.split("_")[1] for path in captures(folder)}
-        time.sleep(0.005)
+    most, numbers = most_used_while_it_rotates(folder)
     process.send_signal(signal.SIGINT)
     process.communicate()
     assert 8 * MIB <= most <= 32 * MIB
