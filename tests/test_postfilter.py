@@ -249,7 +249,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) -> Non
 
 
 TRIES = r"""
-import os, random, sys, threading, time
+import itertools, os, random, sys, threading, time
 from pathlib import Path
 import fastcap
 from fastcap.errors import InputError
@@ -261,12 +261,24 @@ alone = folder / "whole.pcap"
 fastcap.filter_files("ether[0] & 1 = 0", [source], alone)
 expected = alone.read_bytes()
 path, out = folder / "changes.pcap", folder / "out.pcap"
+
+def keep(path):
+    fastcap.filter_files(
+        "ether[0] & 1 = 0", [path], out, jobs=2, range_bytes=1 << 20, force=True
+    )
+
+keep(source)
+begin = time.monotonic()
+keep(source)
+takes = time.monotonic() - begin
 shortened = ended = 0
-for attempt in range(100):
+for attempt in itertools.count():
+    if attempt >= 100 and (shortened or time.monotonic() > begin + 60):
+        break
     path.write_bytes(whole)
     grows = attempt % 4 == 0
     to = rng.randrange(len(whole))
-    wait = rng.random() * 0.004
+    wait = rng.random() * max(0.004, takes)
 
     def change():
         time.sleep(wait)
@@ -279,9 +291,7 @@ for attempt in range(100):
     thread = threading.Thread(target=change)
     thread.start()
     try:
-        result = fastcap.filter_files(
-            "ether[0] & 1 = 0", [path], out, jobs=2, range_bytes=1 << 20, force=True
-        )
+        keep(path)
         found = out.read_bytes()
         if grows:  # perhaps before it was opened
             assert found.startswith(expected), attempt
@@ -307,7 +317,7 @@ def test_files_that_change_at_any_moment_end_in_an_error_or_a_prefix_and_never_i
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     shortened, ended = map(int, done.stdout.split())
-    assert shortened + ended == 100
+    assert shortened + ended >= 100
     assert shortened > 0
     assert ended > 0
 
