@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.harness import session_of, wait_for_group
+from tests.pipeline.service import LONGEST_WAIT, wait_until
 from tests.pipeline.spool import (
     Output,
     Publisher,
@@ -64,7 +65,7 @@ class Service:
 
     def wait_until_it_began(self) -> None:
         """And hears signals."""
-        until = time.monotonic() + 30
+        until = time.monotonic() + LONGEST_WAIT
         while "filtering" not in self.err.read_text():
             assert self.process.poll() is None, self.err.read_text()
             assert time.monotonic() < until, "it does not begin"
@@ -99,7 +100,7 @@ def start(tmp_path: Path) -> Iterator[Starts]:
 def wait_until_it_goes_on(service: Service, spool: Spool, kept: list[Output]) -> None:
     """A service that lost its worker takes what was there then."""
     there = spool.left()
-    until = time.monotonic() + 30
+    until = time.monotonic() + LONGEST_WAIT
     while there & spool.left():
         assert service.process.poll() is None, f"it ended: {service.err.read_text()}"
         assert time.monotonic() < until, f"it stands still: {service.err.read_text()}"
@@ -121,8 +122,13 @@ def test_kill_9_at_any_moment_loses_no_frame_and_keeps_none_twice(
     try:
         for number in range(rounds):
             service = start(command)
-            # in one round of four while it begins
-            time.sleep(rng.uniform(0, START) if number % 4 == 3 else rng.uniform(START, LONGEST))
+            if number % 4 == 3:  # while it begins
+                time.sleep(rng.uniform(0, START))
+            else:
+                service.wait_until_it_began()
+                time.sleep(rng.uniform(0, LONGEST - START))
+            if number == 0:  # in one of them surely behind the first original
+                wait_until(lambda: len(spool.originals) > len(spool.left()))
             assert service.process.poll() is None, service.err.read_text()
             whom = service.kill(("service", "worker", "both")[number % 3])
             killed[whom] += 1
@@ -183,7 +189,7 @@ def test_a_worker_that_is_killed_again_and_again_ends_nothing(
     publisher = Publisher(spool, A_SECOND, FRAMES)
     kills = 0
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + LONGEST_WAIT
         while kills < FEW and time.monotonic() < until:
             time.sleep(rng.random() * 0.3)
             if (worker := service.worker()) is not None:
