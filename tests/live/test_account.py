@@ -73,7 +73,7 @@ def test_what_the_ring_drops_is_told_of_the_time_when_it_did(
     )
     network.send(10)
     wait_until(lambda: list(tmp_path.glob("*.json")))  # what that tells is told by then
-    capture.send_signal(signal.SIGSTOP)
+    capture.halt()
     network.send(20_000, 1_000, first=10)
     capture.send_signal(signal.SIGCONT)
     wait_until(lambda: len(captures_in(tmp_path)) > 1)

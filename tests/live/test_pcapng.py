@@ -172,7 +172,7 @@ def stopped(network: Network, path: Path, *words: object, rounds: int = 3) -> tu
     total = 0
     for _ in range(rounds):
         network.send(700, first=total, rate=20_000)
-        capture.send_signal(signal.SIGSTOP)
+        capture.halt()
         network.send(5_000, first=total + 700)
         capture.send_signal(signal.SIGCONT)
         network.send(1_300, first=total + 5_700, rate=20_000)
